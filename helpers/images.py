@@ -16,11 +16,9 @@ model. Do not use `Images` for training: it holds no augmentation.
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from helpers import wardrobe
+from helpers import files, wardrobe
 from helpers.choices import unknown
 
 if TYPE_CHECKING:
@@ -41,11 +39,9 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "test")
 SETS = ("wardrobe", "digits", "folder:<path>", "parquet:<path>")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 AHEAD = 2  # batches in preparation while the model works
 
-Index = NDArray[np.int64]
-Read = Callable[[Index], list[Image.Image]]
+Index = files.Index
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +70,7 @@ class Images:
     licence: str
     source: str
     index: Index
-    _read: Read
+    _read: files.Read
 
     def __len__(self) -> int:
         return len(self.index)
@@ -126,7 +122,9 @@ class Images:
                         where, jobs = queue.popleft()
                         done = [job.result() for job in jobs]
                         ready = {
-                            key: torch.stack([x for part in done for x in part[k]])
+                            key: torch.stack(
+                                [x for part in done for x in part[k]]
+                            )
                             for k, key in enumerate(ways)
                         }
                         yield (
@@ -190,24 +188,39 @@ def load(
         raise unknown("split", split, SPLITS)
     kind, _, rest = spec.partition(":")
     if kind == "wardrobe":
-        size = wardrobe.SIZES[split]
-        index = _draw(size, limit, seed, spec)
+        index = _draw(np.arange(wardrobe.SIZES[split]), limit, seed, spec)
         return _wardrobe(spec, split, index, rest or "none")
     if kind == "digits":
-        return _digits(spec, split, limit, seed)
-    make = _folder if kind == "folder" else _parquet
-    return make(spec, split, Path(rest), limit, seed)
+        found = files.digits(split)
+    elif kind == "folder":
+        found = files.folder(Path(rest), split)
+    else:
+        found = files.parquet(Path(rest), split)
+    index = _draw(found.rows, limit, seed, spec)
+    labels = found.labels[index]
+    return Images(
+        spec=spec,
+        split=split,
+        labels=labels,
+        class_names=found.class_names,
+        targets={"class": labels},
+        target_names={"class": found.class_names},
+        licence=found.licence,
+        source=found.source,
+        index=index,
+        _read=found.read,
+    )
 
 
-def _draw(size: int, limit: int | None, seed: int, spec: str) -> Index:
+def _draw(rows: Index, limit: int | None, seed: int, spec: str) -> Index:
     if limit is None:
-        return np.arange(size)
-    if not 0 < limit <= size:
+        return rows
+    if not 0 < limit <= len(rows):
         raise ValueError(
-            f"{spec} has {size} images in this split; cannot draw {limit}"
+            f"{spec} has {len(rows)} images in this split; cannot draw {limit}"
         )
-    order = np.random.default_rng(seed).permutation(size)
-    return order[:limit]
+    drawn: Index = np.random.default_rng(seed).permutation(rows)[:limit]
+    return drawn
 
 
 def _wardrobe(spec: str, split: str, index: Index, variant: str) -> Images:
@@ -216,7 +229,8 @@ def _wardrobe(spec: str, split: str, index: Index, variant: str) -> Images:
         pixels = scenes.pixels.permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(picture) for picture in pixels]
 
-    targets = wardrobe.factors(split, index, variant=variant)
+    known = wardrobe.factors(split, index, variant=variant)
+    targets = {name: values.numpy() for name, values in known.items()}
     fabrics = (
         wardrobe.UNSEEN_FABRICS
         if variant == "unseen_fabrics"
@@ -239,161 +253,3 @@ def _wardrobe(spec: str, split: str, index: Index, variant: str) -> Images:
         index=index,
         _read=read,
     )
-
-
-def _labelled(
-    spec: str,
-    split: str,
-    labels: Index,
-    class_names: tuple[str, ...],
-    index: Index,
-    read: Read,
-    licence: str,
-    source: str,
-) -> Images:
-    chosen = labels[index]
-    return Images(
-        spec=spec,
-        split=split,
-        labels=chosen,
-        class_names=class_names,
-        targets={"class": chosen},
-        target_names={"class": class_names},
-        licence=licence,
-        source=source,
-        index=index,
-        _read=read,
-    )
-
-
-def _digits(spec: str, split: str, limit: int | None, seed: int) -> Images:
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    keep = _part(len(data.target), split)
-    index = keep[_draw(len(keep), limit, seed, spec)]
-    grey = np.round(data.images * (255 / 16)).astype(np.uint8)
-    return _labelled(
-        spec,
-        split,
-        data.target.astype(np.int64),
-        tuple(map(str, data.target_names)),
-        index,
-        lambda where: [Image.fromarray(grey[i]).convert("RGB") for i in where],
-        "CC BY 4.0",
-        "Optical Recognition of Handwritten Digits (UCI), scikit-learn",
-    )
-
-
-def _part(size: int, split: str) -> Index:
-    """Every fifth image is for testing where a set has no split."""
-    every = np.arange(size)
-    return every[(every % 5 == 4) == (split == "test")]
-
-
-def _folder(
-    spec: str, split: str, root: Path, limit: int | None, seed: int
-) -> Images:
-    given = {"train": ("train",), "test": ("test", "val")}[split]
-    own = next((root / n for n in given if (root / n).is_dir()), None)
-    has_splits = all(
-        any((root / n).is_dir() for n in names)
-        for names in (("train",), ("test", "val"))
-    )
-    top = own if own and has_splits else root
-    files = sorted(
-        f for f in top.rglob("*") if f.suffix.lower() in SUFFIXES
-    )
-    if not files:
-        raise ValueError(
-            f"no image in {top}; expected one subfolder a class with files "
-            f"ending in {', '.join(sorted(SUFFIXES))}"
-        )
-    words = [f.relative_to(top).parts[0] if f.parent != top else "" for f in files]
-    class_names = tuple(sorted(set(words)))
-    labels = np.array([class_names.index(w) for w in words], dtype=np.int64)
-    keep = np.arange(len(files)) if top is own else _part(len(files), split)
-    index = keep[_draw(len(keep), limit, seed, spec)]
-    return _labelled(
-        spec,
-        split,
-        labels,
-        class_names,
-        index,
-        lambda where: [_decode(files[i], str(files[i])) for i in where],
-        "as the owner of the folder says",
-        str(root),
-    )
-
-
-def _parquet(
-    spec: str, split: str, path: Path, limit: int | None, seed: int
-) -> Images:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    files = [path]
-    if path.is_dir():
-        files = sorted(f for f in path.glob("*.parquet") if split in f.name)
-    if not files:
-        raise ValueError(f"no parquet file with {split!r} in its name in {path}")
-    try:
-        table = pa.concat_tables([pq.read_table(f) for f in files])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(
-            f"{files[0]} is damaged or not a parquet file: {error}"
-        ) from error
-    schema = table.schema
-    pictures = [f.name for f in schema if pa.types.is_struct(f.type)]
-    pictures += [f.name for f in schema if pa.types.is_binary(f.type)]
-    numbers = [f.name for f in schema if pa.types.is_integer(f.type)]
-    if not pictures or not numbers:
-        raise ValueError(
-            f"{files[0]} needs a column of encoded images and one of integer "
-            f"labels; its columns are {', '.join(schema.names)}"
-        )
-    column = "label" if "label" in numbers else numbers[0]
-    labels = table[column].to_numpy().astype(np.int64)
-    content = table[pictures[0]]
-    class_names = _class_names(schema.metadata, column, labels)
-    keep = np.arange(len(labels))
-    if not path.is_dir():
-        keep = _part(len(labels), split)
-    index = keep[_draw(len(keep), limit, seed, spec)]
-
-    def read(where: Index) -> list[Image.Image]:
-        cells = [content[int(i)].as_py() for i in where]
-        encoded = [c["bytes"] if isinstance(c, dict) else c for c in cells]
-        return [
-            _decode(io.BytesIO(e), f"row {i} of {path}")
-            for i, e in zip(where, encoded, strict=True)
-        ]
-
-    return _labelled(
-        spec,
-        split,
-        labels,
-        class_names,
-        index,
-        read,
-        "as the owner of the file says",
-        str(path),
-    )
-
-
-def _class_names(
-    metadata: dict[bytes, bytes] | None, column: str, labels: Index
-) -> tuple[str, ...]:
-    """Take the names from the `datasets` library's note, if there is one."""
-    note = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-    features = note.get("info", {}).get("features", {})
-    given = features.get(column, {}).get("names")
-    return tuple(given or map(str, range(int(labels.max()) + 1)))
-
-
-def _decode(file: Path | io.BytesIO, where: str) -> Image.Image:
-    try:
-        with Image.open(file) as picture:
-            return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"unreadable image: {where} ({error})") from error

@@ -76,8 +76,10 @@ _RESNET_V2_BLOCK = {
 }
 SUBLAYERS = tuple(
     dict.fromkeys(
-        ["embed", "stem", *_VIT_BLOCK, *_MIXER_BLOCK, "norm"]
-        + [*_RESNET_V1_BLOCK, *_RESNET_V2_BLOCK]
+        [
+            *("embed", *_VIT_BLOCK, *_MIXER_BLOCK, "norm", "stem"),
+            *(*_RESNET_V1_BLOCK, *_RESNET_V2_BLOCK),
+        ]
     )
 )
 

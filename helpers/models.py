@@ -31,6 +31,10 @@ from helpers.choices import unknown
 LAB = "lab/"
 OPTIONS = ("random", "img_size")
 RANDOM_SEED = 0
+PREPROCESSING = (
+    *("input_size", "mean", "std"),
+    *("interpolation", "crop_pct", "crop_mode"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,18 +194,19 @@ def wrap(module: nn.Module, spec: str) -> VisionModel:
     family = _family(module)
     prefix = int(getattr(module, "num_prefix_tokens", 0))
     patches = timm.layers.PatchEmbed
-    embed = next((m for m in module.children() if isinstance(m, patches)), None)
+    embed = next(
+        (m for m in module.children() if isinstance(m, patches)), None
+    )
     size = getattr(embed, "img_size", None)  # may differ from timm's entry
     config = timm.data.resolve_model_data_config(
         module, args={"input_size": (3, *size)} if size else None
     )
     tokens = family in ("vit", "mixer")
-    kept = "input_size mean std interpolation crop_pct crop_mode".split()
     return VisionModel(
         spec=spec,
         module=module,
         family=family,
-        preprocessing={key: config[key] for key in kept},
+        preprocessing={key: config[key] for key in PREPROCESSING},
         transform=timm.data.create_transform(**config),
         prefix_tokens=prefix,
         has_class_token=getattr(module, "cls_token", None) is not None,
@@ -279,7 +284,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            return dict(safetensors.torch.load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
@@ -292,7 +297,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         isinstance(value, Tensor) for value in content.values()
     ):
         raise ValueError(f"{path} does not hold a state dict of tensors")
-    return content
+    return dict(content)
 
 
 @contextmanager

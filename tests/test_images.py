@@ -140,9 +140,7 @@ def test_a_folder_with_splits(folder: Path) -> None:
     assert len(images.load(f"folder:{folder}", "train")) == 1
 
 
-def test_an_unreadable_image_is_named(
-    folder: Path, tiny: VisionModel
-) -> None:
+def test_an_unreadable_image_is_named(folder: Path, tiny: VisionModel) -> None:
     (folder / "cats" / "4.png").write_bytes(b"not an image")
     scenes = images.load(f"folder:{folder}")
     with pytest.raises(ValueError, match=r"unreadable image.*cats/4\.png"):

@@ -13,7 +13,10 @@ VITS = [
     "vit_small_patch14_reg4_dinov2",  # registers, LayerScale
     "vit_medium_patch16_gap_256",  # no class token
 ]
-BLOCK = "ln1 qkv heads attn mid ln2 fc1 act fc2 out".split()
+BLOCK = (
+    *("ln1", "qkv", "heads", "attn", "mid"),
+    *("ln2", "fc1", "act", "fc2", "out"),
+)
 
 
 def small(name: str, **settings: object) -> VisionModel:
@@ -188,9 +191,11 @@ def test_reduction_runs_inside_the_hook(vit: VisionModel) -> None:
 
 
 def test_hooks_are_removed_also_on_error(vit: VisionModel) -> None:
-    with pytest.raises(RuntimeError, match="stop"):
-        with layers.record(vit, "all"):
-            raise RuntimeError("stop")
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        layers.record(vit, "all"),
+    ):
+        raise RuntimeError("stop")
     left = [
         len(m._forward_hooks) + len(m._forward_pre_hooks)
         for m in vit.module.modules()
