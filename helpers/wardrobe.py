@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from helpers import corruptions, fabrics
 from helpers.choices import unknown
-from helpers.hashing import below, keys, uniform, words
 from helpers.paths import DATA
-from helpers.scenery import (
+from helpers.scenes import corruptions, fabrics
+from helpers.scenes.hashing import below, keys, uniform, words
+from helpers.scenes.scenery import (
     SIDE,
     cloth,
     clouds,

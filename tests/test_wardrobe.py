@@ -14,8 +14,9 @@ from scipy.spatial import distance
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from helpers import corruptions, fabrics, hashing, wardrobe
+from helpers import wardrobe
 from helpers.paths import DATA
+from helpers.scenes import corruptions, fabrics, hashing
 from helpers.wardrobe import FABRICS, GARMENTS, UNSEEN_FABRICS, compose
 
 MANY = 20_000

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.hashing import normal, uniform, words
+from helpers.scenes.hashing import normal, uniform, words
 
 
 def _normal(key: Tensor, scene: Tensor) -> Tensor:

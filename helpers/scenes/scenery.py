@@ -1,8 +1,8 @@
 """What a scene is made of: cut-outs, cloth, backgrounds, lines.
 
 Everything is a function of a scene's key and of its draws in [0, 1), without
-a generator (see `helpers.hashing`). Not a texture library: the backgrounds
-are mild, so that the garment remains what a scene is about.
+a generator (see `helpers.scenes.hashing`). Not a texture library: the
+backgrounds are mild, so that the garment remains what a scene is about.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.fabrics import Fabric
-from helpers.hashing import uniform, words
+from helpers.scenes.fabrics import Fabric
+from helpers.scenes.hashing import uniform, words
 
 SIDE = 64
 """Pixels along the sides of a scene."""

@@ -1,0 +1,1 @@
+"""What `helpers.wardrobe` composes its scenes from."""
