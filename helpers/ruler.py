@@ -1,0 +1,77 @@
+"""Studies of the ruler itself: minibatch sizes and numbers of images.
+
+One forward pass feeds a `MinibatchCKA` for every minibatch size, in groups of
+images that are independent samples. Do not use it to compare two models: it
+keeps the flattened features of a whole group in memory, `cka.compare` does
+not.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from helpers.cka import MinibatchCKA, Similarity
+from helpers.images import Images
+from helpers.layers import record
+from helpers.models import VisionModel
+
+Group = dict[int, MinibatchCKA]
+
+
+def groups(
+    model_x: VisionModel,
+    model_y: VisionModel,
+    images: Images,
+    sizes: Sequence[int],
+    group_size: int,
+    layers: str = "out",
+) -> list[Group]:
+    """Measure CKA apart for groups of images and sizes of minibatches.
+
+    Args:
+        model_x: the first model.
+        model_y: the second one.
+        images: an incomplete last group is left out.
+        sizes: minibatch sizes, divisors of `group_size`.
+        group_size: images in a group.
+        layers: which layers of both models, all tokens flattened.
+
+    Returns:
+        For each group, a measurement by minibatch size.
+
+    Raises:
+        ValueError: a size that does not divide the group, or fewer images
+            than one group.
+    """
+    odd = [size for size in sizes if group_size % size]
+    if odd or len(images) < group_size:
+        raise ValueError(
+            f"a group of {group_size} images must be a multiple of each "
+            f"minibatch size (not of {odd}) and at most the {len(images)} "
+            "images at hand"
+        )
+    found = []
+    for _, (x, y) in images.batches(
+        model_x, model_y, batch_size=group_size, drop_last=True
+    ):
+        with (
+            record(model_x, layers) as in_x,
+            record(model_y, layers) as in_y,
+        ):
+            model_x(x)
+            model_y(y)
+        group = {size: MinibatchCKA() for size in sizes}
+        for size, part in group.items():
+            for i in range(0, group_size, size):
+                part.update(
+                    [value[i : i + size] for value in in_x.values()],
+                    [value[i : i + size] for value in in_y.values()],
+                )
+        found.append(group)
+    return found
+
+
+def merged(parts: Iterable[MinibatchCKA]) -> Similarity:
+    """Compute CKA on the minibatches of several measurements together."""
+    total = MinibatchCKA()
+    for part in parts:
+        total.merge(part)
+    return total.compute()

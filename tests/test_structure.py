@@ -1,0 +1,72 @@
+"""The numbers read off CKA maps, on maps whose answer is plain."""
+
+import numpy as np
+import pytest
+
+from helpers import structure
+
+RAMP = np.subtract.outer(np.arange(12), np.arange(12)) / 12
+SAME = 1 - np.abs(RAMP)  # brightest on the diagonal
+
+
+def test_uniformity_leaves_the_diagonal_out():
+    c = np.full((4, 4), 0.3)
+    np.fill_diagonal(c, 1)
+    assert structure.uniformity(c) == pytest.approx(0.3)
+
+
+def test_ends_are_the_outer_thirds():
+    c = np.zeros((9, 9))
+    c[:3, 6:] = 1
+    assert structure.ends(c) == 1
+    assert structure.ends(c.T) == 0
+
+
+def test_stages_of_names():
+    cnn = ["stem", "stages.0.0.out", "stages.1.0.out", "stages.3.0.out"]
+    assert structure.stages(cnn).tolist() == [0, 0, 1, 3]
+    vit = ["embed", *(f"blocks.{i}.out" for i in range(12)), "norm"]
+    parts = structure.stages(vit, parts=4).tolist()
+    assert parts == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]
+
+
+def test_contrast_of_blocks():
+    stage = np.array([0, 0, 1, 1])
+    c = np.where(stage[:, None] == stage, 0.8, 0.1)
+    assert structure.contrast(c, stage) == pytest.approx(0.7)
+
+
+def test_matched_depth_of_a_map_with_a_shift():
+    c = np.eye(8)[:, ::-1]  # row i is most like column 7 - i
+    depths = np.arange(8) / 7
+    lower = structure.matched_depth(c, depths, upper=False)
+    upper = structure.matched_depth(c, depths, upper=True)
+    assert lower == pytest.approx((7 + 6 + 5 + 4) / 4 / 7)
+    assert upper == pytest.approx((3 + 2 + 1 + 0) / 4 / 7)
+
+
+def test_top_gap_sees_unmatched_last_columns():
+    c = np.full((5, 9), 0.2)
+    c[0, :6] = 0.9
+    assert structure.top_gap(c) == pytest.approx(0.7)
+
+
+def test_diagonal_of_early_and_late_layers():
+    c = np.diag([0.9] * 9 + [0.3] * 3)
+    assert structure.early_agreement(c) == pytest.approx(0.9)
+    assert structure.late_drop(c) == pytest.approx(0.6)
+
+
+def test_alignment_and_twins():
+    assert structure.alignment(SAME) == structure.twins_found(SAME) == 1
+    shifted = np.roll(SAME, 1, axis=1)
+    assert structure.twins_found(shifted) == 0
+    assert structure.alignment(shifted) == 1
+    assert structure.alignment(SAME[::-1]) < 0.5
+
+
+def test_lean_follows_the_brighter_half():
+    c = np.zeros((12, 12))
+    c[:6, :3] = c[6:, 3:] = 0.5
+    assert structure.lean(c, first_quarter=True) == pytest.approx(-0.5)
+    assert structure.lean(c, first_quarter=False) == pytest.approx(0.5)
