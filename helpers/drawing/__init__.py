@@ -1,0 +1,1 @@
+"""What `helpers.charts` is made of; pages import that module alone."""

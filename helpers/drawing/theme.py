@@ -1,0 +1,256 @@
+"""How every chart of the book looks, and how it reaches the page.
+
+One Altair theme for light and dark (text and grid colours are signals that
+the page may change without drawing again), one colour for a model on all
+pages, and, while the book is built, a renderer that asks no other machine
+for anything. Call `setup()` once in a page's first cell. Do not use the
+palette for ordered quantities: it has no order; heat maps have `SEQUENTIAL`.
+"""
+
+import html
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+ROWS_AT_MOST = 20_000
+SVG_MARKS_AT_MOST = 2_000
+WORDS_AT_LEAST = 4
+PANEL = 270
+SEQUENTIAL = "viridis"
+DIVERGING = "purpleorange"
+FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+SIGNALS: dict[str, str | bool] = {
+    "theme_fg": "#2b2f36",
+    "theme_muted": "#5f6670",
+    "theme_grid": "#d9dce1",
+    "theme_dark": False,
+}
+"""What the page sets when its theme changes, with the values for light."""
+
+
+PALETTE = {
+    "blue": ("#1256df", "#4383ff"),
+    "red": ("#8e000e", "#d05c01"),
+    "green": ("#00694e", "#1fb06c"),
+    "pink": ("#f41c72", "#d2b5b4"),
+    "gold": ("#c18b00", "#bac62b"),
+    "sky": ("#03a0d5", "#36cbff"),
+    "plum": ("#712264", "#9570a1"),
+    "grey": ("#948f96", "#7c7f7a"),
+}
+"""Colours for the light and the dark page. On each they are at least 13
+CIEDE2000 apart, also for the three dichromacies (Machado et al. 2009), and
+have a contrast of at least 3 to the page."""
+
+DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (7, 3), (2, 3), (9, 3, 2, 3))
+OPACITIES = (1.0, 0.6, 0.4, 0.25)
+
+MODELS = {
+    "vit_cls": ("blue", 0),
+    "vit_cls_twin": ("blue", 1),
+    "vit_cls_ft_digits": ("blue", 2),
+    "vit_cls_ft_sketch": ("blue", 3),
+    "vit_gap": ("sky", 0),
+    "vit_narrow": ("sky", 1),
+    "vit_narrow_data_10": ("sky", 2),
+    "vit_data_03": ("grey", 1),
+    "vit_data_10": ("grey", 2),
+    "vit_noskip_early": ("plum", 1),
+    "vit_noskip_middle": ("plum", 2),
+    "resnet": ("red", 0),
+    "mixer": ("plum", 0),
+    "moco_v3": ("green", 0),
+    "moco_v3_ft": ("green", 1),
+    "dino": ("gold", 0),
+    "mae": ("pink", 0),
+    "mae_ft": ("pink", 1),
+}
+"""A bundled model's colour and its dash (lines) or opacity (bars)."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """A series' colour, dash pattern (pixels on, off) and opacity."""
+
+    colour: dict[str, str]
+    dash: tuple[int, ...]
+    opacity: float
+
+
+class Html(str):
+    """HTML that a page shows as such, and the words that stand for it."""
+
+    text: str
+
+    def __new__(cls, markup: str, text: str) -> "Html":
+        """Make the string; `text` is what a reader without HTML sees."""
+        page = super().__new__(cls, markup)
+        page.text = text
+        return page
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/html": str(self), "text/plain": self.text}
+
+
+def ink(hue: str) -> dict[str, str]:
+    """Return a colour of the palette as the expression that charts use."""
+    light, dark = PALETTE[hue]
+    return {"expr": f"theme_dark ? '{dark}' : '{light}'"}
+
+
+def styles(names: Iterable[str]) -> list[Style]:
+    """Give each series its colour and dash.
+
+    Bundled models (with or without `lab/`) have fixed ones; all other names
+    take the free colours in order of appearance, then dashed ones.
+
+    Args:
+        names: series names, without repeats.
+
+    Returns:
+        One style a name, all different for up to 32 names.
+    """
+    series = list(names)
+    known = {n: MODELS.get(n.removeprefix("lab/")) for n in series}
+    taken = {pair for pair in known.values() if pair}
+    hues = {hue for hue, _ in taken}
+    free = [
+        (hue, dash)
+        for dash in range(len(DASHES))
+        for hue in sorted(PALETTE, key=lambda h: h in hues)
+        if (hue, dash) not in taken
+    ] or list(MODELS.values())
+    others = [name for name in series if not known[name]]
+    given = {n: free[i % len(free)] for i, n in enumerate(others)}
+    pairs = (known[name] or given[name] for name in series)
+    return [Style(ink(h), DASHES[d], OPACITIES[d]) for h, d in pairs]
+
+
+def described(description: str) -> str:
+    """Return the description, or refuse one that describes nothing.
+
+    Args:
+        description: what a reader who cannot see the chart should know.
+
+    Raises:
+        ValueError: when it has fewer than four words.
+    """
+    words = description.split()
+    if len(words) < WORDS_AT_LEAST:
+        raise ValueError(
+            f"description={description!r} has {len(words)} words; expected at "
+            f"least {WORDS_AT_LEAST}: say in a sentence what the chart shows, "
+            "for readers who cannot see it"
+        )
+    return " ".join(words)
+
+
+def theme() -> alt.theme.ThemeConfig:
+    """Return the Altair theme; text and lines follow three signals."""
+    fg, muted, grid, _ = ({"expr": name} for name in SIGNALS)
+    small: dict[str, Any]
+    axis: dict[str, Any]
+    legend: dict[str, Any]
+    title: dict[str, Any]
+    small = {"labelColor": fg, "titleColor": fg}
+    small |= {"labelFontSize": 12, "titleFontSize": 12}
+    axis = {"domainColor": muted, "tickColor": muted, "gridColor": grid}
+    axis |= {"titleFontWeight": 500, "titlePadding": 8, "labelLimit": 130}
+    legend = {"orient": "bottom", "titleFontWeight": 500, "labelLimit": 220}
+    legend |= {"symbolStrokeWidth": 2, "symbolSize": 70, "titleLimit": 320}
+    title = {"anchor": "start", "fontSize": 14, "fontWeight": 600}
+    title |= {"color": fg, "subtitleColor": muted, "subtitleFontSize": 12}
+    return alt.theme.ThemeConfig(
+        config={
+            "params": [{"name": n, "value": v} for n, v in SIGNALS.items()],
+            "background": "transparent" if _in_book() else "white",
+            "font": FONT,
+            "axis": small | axis,
+            "legend": small | legend,
+            "header": small | {"titleFontWeight": 600},
+            "title": title | {"offset": 12, "subtitlePadding": 4},
+            "view": {"stroke": None, "continuousHeight": 280},
+            "range": {
+                "category": [ink(hue) for hue in PALETTE],
+                "ramp": {"scheme": SEQUENTIAL},
+                "heatmap": {"scheme": SEQUENTIAL},
+                "diverging": {"scheme": DIVERGING},
+            },
+            "mark": {"color": ink("blue")},
+            "rule": {"color": muted},
+            "text": {"color": fg},
+        }
+    )
+
+
+def render(spec: dict[str, Any], **_: Any) -> dict[str, str]:
+    """Turn a Vega-Lite specification into a figure that the page draws.
+
+    Args:
+        spec: a Vega-Lite specification with a description.
+
+    Returns:
+        A MIME bundle: the figure as text/html (drawn by `charts.js` once it
+        is in view) and its description as text/plain.
+
+    Raises:
+        ValueError: when the description is missing or too short.
+    """
+    text = described(spec.get("description", ""))
+    tables = spec.get("datasets", {})
+    canvas = sum(map(len, tables.values())) > SVG_MARKS_AT_MOST
+    spec = {
+        **spec,
+        "datasets": {name: pack(rows) for name, rows in tables.items()},
+        "usermeta": {"renderer": "canvas" if canvas else "svg"},
+    }
+    data = json.dumps(spec, separators=(",", ":")).replace("</", r"<\/")
+    figure = (
+        '<figure class="vl-chart"><div class="vl-view"></div>'
+        f'<script type="application/json">{data}</script>'
+        f"<noscript><p>{html.escape(text)}</p></noscript></figure>"
+    )
+    return {"text/html": figure, "text/plain": text}
+
+
+def pack(rows: list[dict[str, Any]]) -> Any:
+    """Store a table by columns, names as positions in a list of levels.
+
+    A fifth of the size; `charts.js` makes rows of it again. Rows without
+    fields or with different ones are left as they are.
+    """
+    fields = list(rows[0]) if rows else []
+    if not fields or any(list(row) != fields for row in rows):
+        return rows
+    columns: dict[str, Any] = {}
+    for field in fields:
+        values = [row[field] for row in rows]
+        if all(isinstance(value, str) for value in values):
+            place = {v: i for i, v in enumerate(dict.fromkeys(values))}
+            codes = [place[value] for value in values]
+            columns[field] = {"levels": list(place), "codes": codes}
+        else:
+            columns[field] = {"values": values}
+    return columns
+
+
+def setup() -> None:
+    """Make the book's theme Altair's default, for this Python session.
+
+    While the book is built (environment variable `BOOK_BUILD=1`) charts are
+    also rendered without any address of another machine; elsewhere Altair's
+    own renderer stays.
+    """
+    alt.theme.register("vitscope", enable=True)(theme)
+    alt.data_transformers.enable("default", max_rows=ROWS_AT_MOST)
+    if _in_book():
+        alt.renderers.register("vitscope", render)
+        alt.renderers.enable("vitscope")
+
+
+def _in_book() -> bool:
+    return os.environ.get("BOOK_BUILD") == "1"
