@@ -1,0 +1,145 @@
+"""The architectures of the lab: small peers, all of timm's classes.
+
+ViTs of 12 blocks on 64 patches, and a ResNet and a Mixer of like size. `build`
+gives them untrained; `helpers.zoo` keeps the trained ones.
+
+Do not use it for models from elsewhere: `helpers.models` loads those.
+"""
+
+import itertools
+from typing import Any
+
+from timm.models.mlp_mixer import MlpMixer
+from timm.models.resnet import Bottleneck, ResNet
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from helpers.choices import unknown
+
+SIZE = 64
+PATCH = 8
+HEAD_WIDTH = 16
+CLASSES = 100
+
+NAMES: tuple[str, ...] = (
+    "vit_cls",
+    "vit_cls_twin",
+    "vit_gap",
+    "resnet",
+    "mixer",
+    "moco_v3",
+    "dino",
+    "mae",
+    "moco_v3_ft",
+    "mae_ft",
+    "vit_noskip_early",
+    "vit_noskip_middle",
+    "vit_data_03",
+    "vit_data_10",
+    "vit_narrow",
+    "vit_narrow_data_10",
+    "vit_cls_ft_digits",
+    "vit_cls_ft_sketch",
+)
+
+WITHOUT_SKIP = {"vit_noskip_early": 2, "vit_noskip_middle": 6}
+"""The block whose two residual additions are removed (first block: 0)."""
+
+PREPROCESSING: dict[str, Any] = {
+    "input_size": (3, SIZE, SIZE),
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+    "interpolation": "bicubic",
+    "crop_pct": 1.0,
+    "crop_mode": "center",
+}
+"""How every lab model wants its images, in the words of timm."""
+
+
+class SkiplessBlock(Block):  # type: ignore[misc]
+    """A transformer block without its two residual additions.
+
+    Raghu et al. 2021, section 6: such a block passes on nothing but what its
+    own attention and MLP make of its input.
+    """
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Map tokens (n, t, d) to (n, t, d)."""
+        x = self.ls1(self.attn(self.norm1(x), *args, **kwargs))
+        out: Tensor = self.ls2(self.mlp(self.norm2(x)))
+        return out
+
+
+def _vit(
+    classes: int, width: int = 96, gap: bool = False, skipless: int = -1
+) -> nn.Module:
+    layer = itertools.count()
+
+    def block(**settings: Any) -> nn.Module:
+        kind = SkiplessBlock if next(layer) == skipless else Block
+        return kind(**settings)
+
+    vit: nn.Module = VisionTransformer(
+        img_size=SIZE,
+        patch_size=PATCH,
+        embed_dim=width,
+        depth=12,
+        num_heads=width // HEAD_WIDTH,
+        num_classes=classes,
+        class_token=not gap,
+        global_pool="avg" if gap else "token",
+        block_fn=block,
+    )
+    return vit
+
+
+def _resnet(classes: int) -> nn.Module:
+    """A ResNet whose stages see 32, 16, 8 and 4 positions a side."""
+    model: nn.Module = ResNet(
+        Bottleneck,
+        layers=(3, 4, 6, 3),
+        channels=(16, 32, 56, 112),
+        num_classes=classes,
+    )
+    model.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+    nn.init.kaiming_normal_(
+        model.conv1.weight, mode="fan_out", nonlinearity="relu"
+    )
+    model.maxpool = nn.Identity()
+    return model
+
+
+def build(name: str) -> nn.Module:
+    """Make the untrained architecture of a lab model.
+
+    The encoders of `moco_v3`, `dino` and `mae` have no head. The weights are
+    drawn from torch's global generator.
+
+    Args:
+        name: one of `NAMES`.
+
+    Returns:
+        A timm module for images (n, 3, 64, 64), normalised as its
+        `pretrained_cfg` (= `PREPROCESSING`) says, in training mode.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in NAMES:
+        raise unknown("lab model", name, NAMES)
+    headless = name in ("moco_v3", "dino", "mae")
+    classes = 0 if headless else 10 if name.endswith("digits") else CLASSES
+    model: nn.Module
+    if name == "resnet":
+        model = _resnet(classes)
+    elif name == "mixer":
+        model = MlpMixer(classes, SIZE, 3, PATCH, num_blocks=12, embed_dim=112)
+    else:
+        model = _vit(
+            classes,
+            width=48 if "narrow" in name else 96,
+            gap=name == "vit_gap",
+            skipless=WITHOUT_SKIP.get(name, -1),
+        )
+    model.pretrained_cfg = PREPROCESSING  # type: ignore[assignment]
+    return model

@@ -1,0 +1,67 @@
+"""Checkpoints: whole or not there, and never code.
+
+A checkpoint holds tensors and plain values only, so that reading one that
+came from elsewhere cannot run anything.
+"""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RUNS = Path("runs")
+
+
+@dataclass
+class Checkpoint:
+    """A training, as far as it is.
+
+    Attributes:
+        recipe: the settings, as a dictionary.
+        steps: that the schedule was made for.
+        losses: of the steps done, so their number is the next step.
+        seconds: of wall time spent.
+        device: in words.
+        objective: state of the objective, moving averages included.
+        optimiser: state of the optimiser.
+    """
+
+    recipe: dict[str, Any]
+    steps: int
+    losses: list[float]
+    seconds: float
+    device: str
+    objective: dict[str, Any]
+    optimiser: dict[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last step has been done."""
+        return len(self.losses) >= self.steps
+
+    def save(self, path: Path) -> None:
+        """Write to a file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        torch.save(content, part)
+        os.replace(part, path)
+
+
+def place(runs: Path, name: str) -> Path:
+    """Return the path of a model's checkpoint."""
+    return runs / name / "checkpoint.pt"
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no training has left a checkpoint at {path}")
+    saved = torch.load(path, map_location=device, weights_only=True)
+    return Checkpoint(**{f.name: saved[f.name] for f in fields(Checkpoint)})

@@ -1,0 +1,65 @@
+"""The scenes that a recipe trains on, drawn anew at every step.
+
+Step s of seed r always sees the same scenes in the same order, whatever came
+before: that is what makes a resumed run equal to an unbroken one.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from helpers.architectures import SIZE
+from helpers.training.recipes import Recipe
+from helpers.wardrobe import compose
+
+SCENES = 10_000_000
+"""Training scenes are drawn from the first ten million of the split."""
+
+
+def key(seed: int, step: int) -> int:
+    """Mix seed and step into a seed of their own, below 2**63."""
+    entropy = np.random.SeedSequence([seed, step])
+    return int(entropy.generate_state(1, np.uint64)[0] >> 1)
+
+
+@cache
+def _digits() -> tuple[Tensor, Tensor]:
+    """The first 1,297 of scikit-learn's digits; the last 500 are for tests."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None]
+    big = F.interpolate(images, SIZE, mode="bicubic").clamp(0, 1)
+    labels = torch.tensor(digits.target)
+    return big.expand(-1, 3, -1, -1)[:1297], labels[:1297]
+
+
+def batch(
+    recipe: Recipe, step: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the images and labels of one training step.
+
+    Args:
+        recipe: names data, variant, share of garments, batch and seed.
+        step: number of the step.
+        device: where they shall be.
+
+    Returns:
+        Images (batch, 3, 64, 64) in [0, 1] and labels (batch,), int64.
+    """
+    draw = torch.Generator().manual_seed(key(recipe.seed, step))
+    if recipe.data == "digits":
+        images, labels = _digits()
+        rows = torch.randint(len(images), (recipe.batch,), generator=draw)
+        return images[rows].to(device), labels[rows].to(device)
+    scenes = compose(
+        "train",
+        torch.randint(SCENES, (recipe.batch,), generator=draw),
+        variant=recipe.variant,
+        device=device,
+        garments=recipe.fraction,
+    )
+    return scenes.pixels.float() / 255, scenes.factors["class"]

@@ -1,0 +1,23 @@
+"""Learning from labels, from a trained encoder onwards.
+
+All weights move; the head is new, everything below it starts from a model of
+the zoo (Shekhar et al. 2022, section 2.5; Raghu et al. 2021, appendix G).
+"""
+
+from helpers import zoo
+from helpers.training.recipes import Recipe
+from helpers.training.supervised import Supervised
+
+
+class Finetune(Supervised):
+    """A classifier whose encoder comes from `recipe.init_from`."""
+
+    def __init__(self, name: str, recipe: Recipe) -> None:
+        super().__init__(name, recipe)
+        start = zoo.state(recipe.init_from)
+        fresh = {
+            key: value
+            for key, value in self.encoder.state_dict().items()
+            if key.startswith("head.")
+        }
+        self.encoder.load_state_dict(start | fresh)

@@ -1,0 +1,95 @@
+"""How well a masked autoencoder draws, against two simple painters."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from helpers.architectures import PATCH, SIZE
+from helpers.training.mae import MAE, patchify, shuffle
+from helpers.training.objective import normalise
+from helpers.wardrobe import compose
+
+FIT, TEST = 2_000, 1_000
+PENALTY = 10.0
+CHUNK = 250
+
+
+def surroundings(patches: Tensor, hidden: Tensor) -> Tensor:
+    """Describe what is visible around each patch.
+
+    Args:
+        patches: (n, t, p), in square grids.
+        hidden: bool (n, t).
+
+    Returns:
+        (n, t, 9 p + 9): the eight neighbours, zero where hidden or outside,
+        and whether each is visible; the mean of the image's visible patches;
+        a one.
+    """
+    n, t, p = patches.shape
+    side = round(t**0.5)
+    shown = (~hidden).to(patches)[..., None]
+    seen = torch.cat([patches * shown, shown], -1)
+    maps = seen.transpose(1, 2).reshape(n, p + 1, side, side)
+    around = F.unfold(maps, 3, padding=1).view(n, p + 1, 9, t)
+    around = torch.cat([around[:, :, :4], around[:, :, 5:]], 2)
+    mean = (patches * shown).sum(1) / shown.sum(1)
+    columns = [
+        around.flatten(1, 2).transpose(1, 2),
+        mean[:, None].expand(-1, t, -1),
+        torch.ones_like(shown),
+    ]
+    return torch.cat(columns, -1)
+
+
+def targets(patches: Tensor) -> Tensor:
+    """Bring each patch (..., p) to mean 0 and variance 1."""
+    mean = patches.mean(-1, keepdim=True)
+    return (patches - mean) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def _scenes(split: str, n: int, like: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield parts of a split: normalised images, and orders of patches."""
+    pixels = compose(split, range(n), device=like.device).pixels
+    t = (SIZE // PATCH) ** 2
+    for part in torch.split(pixels, CHUNK):
+        yield normalise(part.float() / 255), shuffle(len(part), t, like.device)
+
+
+@torch.no_grad()
+def reconstruction(model: MAE) -> dict[str, float]:
+    """Measure errors on the hidden patches of test scenes.
+
+    Returns:
+        Mean squared error of normalised pixels: `model`; `mean_patch`, which
+        always draws the mean normalised patch of training scenes; `linear`, a
+        ridge regression from a patch's visible neighbours and the mean
+        visible patch, fitted on training scenes.
+    """
+    like = next(model.parameters())
+    inputs = 9 * (PATCH**2 * 3 + 1)
+    moments = torch.zeros(inputs, inputs, dtype=torch.float64).to(like.device)
+    cross = moments[:, : PATCH**2 * 3].clone()
+    errors = []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for x, order in _scenes("train", FIT, like):
+            patches, hidden = patchify(x), model.hides(order)
+            rows = surroundings(patches, hidden)[hidden].double()
+            moments += rows.T @ rows
+            cross += rows.T @ targets(patches)[hidden].double()
+        mean = cross[-1] / moments[-1, -1]
+        moments.diagonal().add_(PENALTY)
+        weight = torch.linalg.solve(moments, cross)
+        for x, order in _scenes("test", TEST, like):
+            guess, hidden = model.reconstruct(x, order)
+            patches = patchify(x)
+            target = targets(patches)[hidden].double()
+            rows = surroundings(patches, hidden)[hidden].double()
+            drawn = (guess[hidden].double(), mean, rows @ weight)
+            errors.append([(d - target).square().mean() for d in drawn])
+    means = torch.tensor(errors).mean(0).tolist()
+    names = ("model", "mean_patch", "linear")
+    return {k: round(v, 4) for k, v in zip(names, means, strict=True)}

@@ -1,0 +1,216 @@
+"""The bundled models: their files and their cards.
+
+A model of the zoo is a name, an architecture (`build`), one file
+`data/zoo/<name>.safetensors` (half precision) and one entry (its card) in
+`data/zoo/zoo.json`: recipe, seed, loss curve, accuracies, sha256.
+
+Do not use it for models from elsewhere: `helpers.models` loads those.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from helpers.architectures import NAMES, build
+from helpers.choices import unknown
+from helpers.paths import DATA
+
+__all__ = ["NAMES", "build", "cards", "fit", "load", "save", "state"]
+
+FOLDER: Path = DATA / "zoo"
+MAX_BYTES = 2_800_000
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """Return the card of every model that has a file, by name."""
+    index = FOLDER / "zoo.json"
+    if not index.is_file():
+        return {}
+    found: dict[str, dict[str, Any]] = json.loads(index.read_text("utf-8"))
+    return {name: found[name] for name in NAMES if name in found}
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, where the system has such (not on Windows)."""
+    if os.name == "nt":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _half(module: nn.Module) -> bytes:
+    state = {
+        key: (value.half() if value.is_floating_point() else value)
+        .cpu()
+        .contiguous()
+        for key, value in module.state_dict().items()
+    }
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{key} is not finite in half precision")
+    content: bytes = to_bytes(state)
+    return content
+
+
+def save(
+    name: str,
+    module: nn.Module,
+    card: Mapping[str, Any],
+    decoder: nn.Module | None = None,
+) -> dict[str, Any]:
+    """Store a trained model in half precision, and its card.
+
+    Each file is replaced whole; the card comes last, so a model and its
+    sha256 never disagree for longer than it takes to write one line. Several
+    processes may save at once.
+
+    Args:
+        name: one of `NAMES`.
+        module: a trained module that fits `build(name)`.
+        card: facts to keep (JSON); `sha256`, `bytes`, `parameters` are added.
+        decoder: what a masked autoencoder needs to draw; kept beside the
+            model as `<name>.decoder.safetensors`.
+
+    Returns:
+        The card as stored.
+
+    Raises:
+        ValueError: for an unknown name, a module of another architecture, a
+            weight that half precision cannot hold, or a file above 2.8 MB.
+    """
+    fit(build(name), module.state_dict(), f"the module given for {name!r}")
+    parts = {"": module} | ({".decoder": decoder} if decoder else {})
+    full = dict(card)
+    for suffix, part in parts.items():
+        content = _half(part)
+        if len(content) > MAX_BYTES:
+            raise ValueError(
+                f"{name}{suffix} takes {len(content)} bytes; a file of the "
+                f"zoo has at most {MAX_BYTES}"
+            )
+        _write(FOLDER / f"{name}{suffix}.safetensors", content)
+        facts = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "parameters": sum(p.numel() for p in part.parameters()),
+        }
+        full |= {suffix[1:]: facts} if suffix else facts
+    with _alone(FOLDER):
+        merged = cards() | {name: full}
+        ordered = {key: merged[key] for key in NAMES if key in merged}
+        text = json.dumps(ordered, indent=1, ensure_ascii=False)
+        _write(FOLDER / "zoo.json", (text + "\n").encode())
+    return full
+
+
+def fit(
+    model: nn.Module, state: Mapping[str, Tensor], source: str
+) -> nn.Module:
+    """Load a state dict into a module; list all that does not fit."""
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - state.keys())
+    surplus = sorted(state.keys() - wanted.keys())
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(wanted[key].shape)}"
+        for key in sorted(wanted.keys() & state.keys())
+        if state[key].shape != wanted[key].shape
+    ]
+    if missing or surplus or shapes:
+        raise ValueError(
+            f"{source} does not fit the architecture; missing keys: "
+            f"{missing}; unexpected keys: {surplus}; shapes: {shapes}"
+        )
+    model.load_state_dict(state)
+    return model
+
+
+def state(name: str, part: str = "") -> dict[str, Tensor]:
+    """Read the stored weights of a lab model, as checked fp32 tensors.
+
+    Args:
+        name: one of `NAMES`.
+        part: "" for the model, "decoder" for the decoder of `mae`.
+
+    Raises:
+        ValueError: for an unknown name, or a file that is truncated or whose
+            sha256 is not the one on the card.
+        FileNotFoundError: for a model that has not been trained yet.
+    """
+    if name not in NAMES:
+        raise unknown("lab model", name, NAMES)
+    file = FOLDER / f"{name}{'.' + part if part else ''}.safetensors"
+    card = cards().get(name, {})
+    facts = card.get(part, {}) if part else card
+    if "sha256" not in facts or not file.is_file():
+        raise FileNotFoundError(
+            f"{file.name} is not in the zoo: train it with `vitscope train "
+            f"{name}`; trained so far: {', '.join(cards()) or 'none'}"
+        )
+    content = file.read_bytes()
+    if len(content) < facts["bytes"]:
+        raise ValueError(
+            f"{file} is truncated: {len(content)} bytes of {facts['bytes']}"
+        )
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != facts["sha256"]:
+        raise ValueError(
+            f"{file} is not the file on its card: sha256 {sha256}, "
+            f"expected {facts['sha256']}"
+        )
+    try:
+        tensors = from_bytes(content)
+    except (SafetensorError, struct.error) as error:
+        raise ValueError(
+            f"{file} is not a safetensors file: {error}"
+        ) from error
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in tensors.items()
+    }
+
+
+def load(name: str) -> nn.Module:
+    """Load a trained lab model.
+
+    Args:
+        name: one of `NAMES` that has a card.
+
+    Returns:
+        The fp32 module in evaluation mode, on the CPU.
+
+    Raises:
+        ValueError: for an unknown name, a damaged file, or weights that do
+            not fit (every missing and unexpected key is listed).
+        FileNotFoundError: for a model that has not been trained yet.
+    """
+    tensors = state(name)
+    with torch.random.fork_rng(devices=[]):
+        model = build(name)
+    return fit(model, tensors, f"{name}.safetensors").eval()
