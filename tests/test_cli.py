@@ -1,0 +1,155 @@
+import minibook
+import pytest
+from typer.testing import CliRunner
+
+from helpers import __main__ as cli
+from helpers import editions, training
+from helpers.press import doctor, execution
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    root = minibook.make(tmp_path)
+    monkeypatch.setattr(cli, "checkout", lambda: root)
+    monkeypatch.setattr(editions.parameters, "checks", dict)
+    return root
+
+
+def vitscope(*words):
+    return CliRunner().invoke(cli.app, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "frist"], "edition or page 'frist'; nearest: 'first'"),
+        (["run", "first", "-p", "num_image", "3"], "nearest: 'num_images'"),
+        (["run", "-p", "num_images", "many"], "must be int, like 4"),
+        (["run", "-p", "word", "a", "--as", "lab"], "cannot be called 'lab'"),
+        (["build", "smok"], "unknown edition 'smok'; nearest: 'smoke'"),
+        (["train", "vit_clz"], "unknown lab model 'vit_clz'"),
+        (["train"], "train what?"),
+        (["models", "vit_smal_"], "nearest: "),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_a_line(book, words, message):
+    result = vitscope(*words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("vitscope: ")
+    assert "Traceback" not in result.output
+    assert not (book / "_build").exists()
+
+
+def test_plan_says_what_would_run(book):
+    result = vitscope("run", "--plan", "-p", "num_images", "9", "first")
+    assert result.exit_code == 0
+    assert "edition own: Inside Vision Transformers (own)" in result.stdout
+    row = result.stdout.splitlines()[-1].split()
+    assert row == ["first", "run:", "new", "num_images=9"]
+    assert not (book / "_build").exists()
+
+
+def test_run_hands_over_what_was_asked(book, monkeypatch):
+    asked = []
+
+    def run(*words, say):
+        asked.append(words)
+        return execution.Outcome({"first": 1.0})
+
+    monkeypatch.setattr(execution, "run", run)
+    words = ["run", "smoke", "first", "-p", "names", "[x, y]", "-p", "scale"]
+    result = vitscope(*words, "2", "--as", "mine", "--force", "--jobs", "2")
+    assert result.exit_code == 0, result.output
+    ((edition, _, pages, force, jobs),) = asked
+    assert (edition.name, pages, force, jobs) == ("mine", ["first"], True, 2)
+    assert edition.pages["first"] == {"names": ["x", "y"], "scale": 2}
+    assert edition.parameters == editions.load("smoke", book).parameters
+    assert "1 pages executed" in result.stdout
+
+
+def test_run_ends_with_status_1_when_a_page_failed(book, monkeypatch):
+    monkeypatch.setattr(
+        execution,
+        "run",
+        lambda *_, say: execution.Outcome(failed=["second"]),
+    )
+    assert vitscope("run").exit_code == 1
+
+
+def test_chapters(book):
+    result = vitscope("chapters")
+    assert "first: The first page" in result.stdout
+    assert "num_images: int = 4  # images to count" in result.stdout
+
+
+def test_notebooks(book):
+    assert vitscope("notebooks").stdout.split() == [
+        "book/first.ipynb",
+        "book/second.ipynb",
+        "book/claims.ipynb",
+    ]
+
+
+def test_lists():
+    assert "wardrobe" in vitscope("datasets").stdout
+    assert "vit_small_patch16_224" in vitscope("models", "vit_small").stdout
+    assert "NAME?random" in vitscope("models").stdout
+
+
+def test_claims(book):
+    result = vitscope("claims")
+    assert result.exit_code == 0, result.output
+    assert "not run" in result.stdout
+
+
+def test_train(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        training, "train", lambda *a, **k: calls.append((a, k))
+    )
+    monkeypatch.setattr(
+        training, "finish", lambda *a, **k: calls.append((a, k))
+    )
+    result = vitscope("train", "mae", "--steps", "3", "--no-resume")
+    assert result.exit_code == 0, result.output
+    assert calls == [
+        (
+            ("mae",),
+            {"steps": 3, "device": None, "resume": False, "seconds": None},
+        ),
+        (("mae",), {"device": None}),
+    ]
+
+
+def test_doctor_tells_what_is_wrong(monkeypatch):
+    found = [
+        doctor.Finding("numpy", "1.26"),
+        doctor.Finding("chromium", "missing", "only for tests", needed=False),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(found))
+    assert vitscope("doctor").exit_code == 0
+    found.append(doctor.Finding("timm", "0.9", "timm 1.0.15 is needed"))
+    result = vitscope("doctor")
+    assert result.exit_code == 1
+    assert "WRONG  timm: 0.9  (timm 1.0.15 is needed)" in result.stdout
+
+
+def test_doctor_finds_old_versions_and_damaged_models(monkeypatch):
+    from helpers import zoo
+
+    def damaged(name):
+        raise ValueError(f"{name} is damaged")
+
+    version = doctor.importlib.metadata.version
+    monkeypatch.setattr(
+        doctor.importlib.metadata,
+        "version",
+        lambda name: "0.9.16" if name == "timm" else version(name),
+    )
+    monkeypatch.setattr(zoo, "cards", lambda: {"vit_cls": {}})
+    monkeypatch.setattr(zoo, "state", damaged)
+    wrong = {f.what: f.mend for f in doctor.examine() if f.mend and f.needed}
+    assert wrong["timm"] == "timm 1.0.15 or newer is needed"
+    assert wrong["zoo"] == "vit_cls is damaged"
+    assert not {"python", "torch", "numpy"} & set(wrong)
