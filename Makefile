@@ -1,0 +1,42 @@
+# make book    run the lab edition and build its site
+# make test    run every test
+# PYTHON=...   the Python (3.11 or newer) that .venv is made with
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+READY := .venv/.ready
+HTML := _build/editions/lab/html
+
+.PHONY: book test notebooks serve lint bench clean
+
+book: $(READY)
+	$(BIN)/vitscope run lab
+	$(BIN)/vitscope build lab
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+notebooks: $(READY)
+	$(BIN)/vitscope notebooks
+
+serve: $(READY)
+	@test -f $(HTML)/index.html || $(MAKE) book
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf _build
+
+# Written last, so that an install broken off is done again.
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book,dev]"
+	touch $@
