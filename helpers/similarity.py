@@ -83,8 +83,8 @@ def all_pairs(
         ys: those of the same images in the layers of another network.
 
     Returns:
-        `CKA` (unbiased, of all images at once), `CCA` and `regression` (of x
-        from y), each (layers of x, layers of y).
+        `CKA` (unbiased, of all images at once), `CCA` and `regression` (what
+        y explains of x), each (layers of x, layers of y).
 
     Raises:
         ValueError: as `linear_cka`.

@@ -76,7 +76,7 @@ def heatmap(
         scheme=DIVERGING if low < 0 else SEQUENTIAL,
         clamp=True,
     )
-    legend = alt.Legend(title=value_title, gradientLength=min(width, 240))
+    legend = alt.Legend(title=value_title, gradientLength=min(width, 200))
     pointed = alt.selection_point(
         name="pointed", on="pointerover", clear="pointerout", empty=False
     )
