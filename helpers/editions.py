@@ -198,13 +198,15 @@ def amend(
 def plan(
     edition: Edition,
     root: Path,
+    pages: Sequence[str] = (),
     validators: Mapping[str, parameters.Check] | None = None,
 ) -> list[Job]:
-    """Check every parameter of an edition and list its pages.
+    """Check the parameters of an edition and list its pages.
 
     Args:
         edition: what to run.
         root: the checkout.
+        pages: the pages whose values are checked; all of them when empty.
         validators: what validates specifications; those of the helpers by
             default.
 
@@ -234,7 +236,8 @@ def plan(
         shared = {k: v for k, v in edition.parameters.items() if k in own}
         values = {k: p.default for k, p in own.items()} | shared
         values |= edition.pages.get(page, {})
-        parameters.check(page, own, values, validators)
+        if not pages or page in pages:
+            parameters.check(page, own, values, validators)
         changed = {k: v for k, v in values.items() if v != own[k].default}
         jobs.append(Job(page, source, notebook, values, changed))
     return sorted(jobs, key=lambda job: job.page in BACK)

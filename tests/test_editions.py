@@ -36,7 +36,7 @@ def run(edition, root, **settings):
 
 
 def plan(edition, root, validators=None):
-    return editions.plan(edition, root, validators or {})
+    return editions.plan(edition, root, validators=validators or {})
 
 
 def test_plan_orders_pages_and_fills_parameters(book):
@@ -83,6 +83,7 @@ def test_specifications_are_validated(book):
     edition = Edition("x", "X", {}, {"first": {"model": "lab/vit_clz"}})
     with pytest.raises(ValueError, match=r"first: parameter model: .*vit_cls"):
         editions.plan(edition, book)
+    assert editions.plan(edition, book, pages=["second"])  # not concerned
     asked = []
     plan(LAB, book, {"model spec": asked.append, "image spec": asked.append})
     assert asked == ["lab/vit_cls"]

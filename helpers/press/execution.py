@@ -72,7 +72,7 @@ def run(
     Raises:
         ValueError: bad parameters; nothing has run then.
     """
-    jobs = editions.plan(edition, root, validators)
+    jobs = editions.plan(edition, root, pages, validators)
     folder = edition.folder(root)
     (folder / "executed").mkdir(parents=True, exist_ok=True)
     outcome = Outcome()

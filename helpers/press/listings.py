@@ -30,7 +30,7 @@ def plan(edition: Edition, root: Path, pages: Sequence[str]) -> str:
         pages: only these; all of them when empty.
     """
     folder = edition.folder(root)
-    jobs = editions.plan(edition, root)
+    jobs = editions.plan(edition, root, pages)
     rows = results.ledger(edition, folder, jobs)["pages"]
     lines = [("page", "", "last", "parameters")]
     for job in jobs:
