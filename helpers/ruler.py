@@ -1,14 +1,14 @@
 """Studies of the ruler itself: minibatch sizes and numbers of images.
 
 One forward pass feeds a `MinibatchCKA` for every minibatch size, in groups of
-images that are independent samples. Do not use it to compare two models: it
-keeps the flattened features of a whole group in memory, `cka.compare` does
-not.
+images that are independent samples: the Gram matrix of a minibatch is a block
+of that of its group. Do not use it to compare two models: the Gram matrix of
+a whole group costs more than those of its minibatches, see `cka.compare`.
 """
 
 from collections.abc import Iterable, Sequence
 
-from helpers.cka import MinibatchCKA, Similarity
+from helpers.cka import MinibatchCKA, Similarity, gram
 from helpers.images import Images
 from helpers.layers import record
 from helpers.models import VisionModel
@@ -53,17 +53,18 @@ def groups(
         model_x, model_y, batch_size=group_size, drop_last=True
     ):
         with (
-            record(model_x, layers) as in_x,
-            record(model_y, layers) as in_y,
+            record(model_x, layers, reduce=gram) as in_x,
+            record(model_y, layers, reduce=gram) as in_y,
         ):
             model_x(x)
             model_y(y)
         group = {size: MinibatchCKA() for size in sizes}
         for size, part in group.items():
             for i in range(0, group_size, size):
-                part.update(
-                    [value[i : i + size] for value in in_x.values()],
-                    [value[i : i + size] for value in in_y.values()],
+                block = slice(i, i + size)
+                part.update_grams(
+                    [g[block, block] for g in in_x.values()],
+                    [g[block, block] for g in in_y.values()],
                 )
         found.append(group)
     return found
