@@ -172,7 +172,7 @@ def ratios(work: Workload, device: str):
 
 def memory(work: str, name: str, batches: int) -> float:
     """MiB that a contender adds to the peak of a bare pass (new process)."""
-    command = [sys.executable, "-m", "tests.bench", work, name, str(batches)]
+    command = [sys.executable, "-m", "tests.bench.cka", work, name, str(batches)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
@@ -289,7 +289,4 @@ def main() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    if sys.argv[1:]:
-        print(growth(sys.argv[1], sys.argv[2], int(sys.argv[3])))
-    else:
-        main()
+    print(growth(sys.argv[1], sys.argv[2], int(sys.argv[3])))

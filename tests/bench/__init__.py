@@ -1,0 +1,1 @@
+"""Timings and errors against the alternatives: `make bench`."""
