@@ -172,7 +172,14 @@ def ratios(work: Workload, device: str):
 
 def memory(work: str, name: str, batches: int) -> float:
     """MiB that a contender adds to the peak of a bare pass (new process)."""
-    command = [sys.executable, "-m", "tests.bench.cka", work, name, str(batches)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.cka",
+        work,
+        name,
+        str(batches),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
