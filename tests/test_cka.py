@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -494,6 +495,47 @@ def test_compare_runs_one_model_once(vit, images):
         features(vit, images, "out", "all", 8),
     )
     assert square(other) == pytest.approx(want, abs=1e-6)
+
+
+def test_pairs_share_forward_passes_and_minibatches(vit, resnet, images):
+    pairs = {"own": (vit, None), "mixed": (vit, resnet), "back": (resnet, vit)}
+    calls = []
+    hooks = [
+        m.module.register_forward_hook(lambda module, *_: calls.append(module))
+        for m in (vit, resnet)
+    ]
+    try:
+        maps = cka.measure_pairs(pairs, images, "out", batch_size=8)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert calls == [vit.module, resnet.module] * 3
+    assert list(maps) == list(pairs)
+    for name, (x, y) in pairs.items():
+        alone = cka.measure(x, y, images, "out", batch_size=8)
+        assert maps[name].cka == pytest.approx(alone.cka, abs=1e-6)
+        assert maps[name].se == pytest.approx(alone.se, abs=1e-6)
+        assert maps[name].layers_y == alone.layers_y
+        assert maps[name].settings["model_y"] == (y or x).spec
+    assert maps["back"].cka == pytest.approx(maps["mixed"].cka.T, abs=1e-6)
+
+
+def test_a_map_by_type_is_measured_type_by_type(vit, images):
+    """Types that only one side has are left out."""
+    chosen = ("ln1,qkv,fc1", "fc1,out,ln1")
+    whole = cka.measure(vit, None, images, chosen, batch_size=8)
+    parts = whole.by_type()
+    assert list(parts) == ["ln1", "fc1"]
+    for kind, part in parts.items():
+        alone = cka.measure(vit, None, images, kind, batch_size=8)
+        assert part.cka == pytest.approx(alone.cka, abs=1e-6)
+        assert part.leave_one_out == pytest.approx(
+            alone.leave_one_out, abs=1e-6
+        )
+        pd.testing.assert_frame_equal(
+            part.table(), alone.table(), check_exact=False, atol=1e-6
+        )
+    assert part.settings == whole.settings
 
 
 @pytest.mark.parametrize("forward", [4, 8, 24])
