@@ -81,16 +81,41 @@ class Comparison(Similarity):
         Returns:
             The last word of a layer's name -> the map of the layers that
             have it in both models; in forward order.
+
+        Raises:
+            ValueError: no layer has its like in the other model.
         """
         types_x, types_y = (
             np.array([str(name).rsplit(".", 1)[-1] for name in side])
             for side in (self.layers_x, self.layers_y)
         )
-        return {
-            kind: self._part(types_x == kind, types_y == kind)
-            for kind in dict.fromkeys(types_x.tolist())
-            if kind in types_y
-        }
+        common = [t for t in dict.fromkeys(types_x.tolist()) if t in types_y]
+        if not common:
+            raise ValueError(
+                "the two sides of the map have no type of layer in common: "
+                f"{', '.join(np.unique(types_x))} and "
+                f"{', '.join(np.unique(types_y))}"
+            )
+        return {t: self._part(types_x == t, types_y == t) for t in common}
+
+    def table_by_type(self) -> pd.DataFrame:
+        """Write one row a pair of layers of one type.
+
+        The columns are those of `table`, `type`, and `block_x` and `block_y`:
+        the name of a layer without its first word and its type, such as `3`
+        for `blocks.3.qkv`.
+        """
+        table = pd.concat(
+            part.table().assign(type=kind)
+            for kind, part in self.by_type().items()
+        )
+        for side in ("x", "y"):
+            names = table[f"layer_{side}"].astype(str)
+            table[f"block_{side}"] = names.str.replace(
+                r"^\w+\.(.+)\.\w+$", r"\1", regex=True
+            )
+        table.attrs.update(self.settings)
+        return table.reset_index(drop=True)
 
     def _part(self, x: NDArray[np.bool_], y: NDArray[np.bool_]) -> Comparison:
         return replace(

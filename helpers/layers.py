@@ -213,6 +213,29 @@ def names(model: VisionModel, selection: str) -> list[str]:
     return [name for name in model.taps if name in wanted]
 
 
+def shared(selection: str, *models: VisionModel) -> str:
+    """Refuse models whose layers do not correspond one to one.
+
+    Returns:
+        The selection, unchanged.
+
+    Raises:
+        ValueError: a model lacks a layer, or has other ones than the first.
+    """
+    first, *others = models
+    known = names(first, selection)
+    for model in others:
+        own = names(model, selection)
+        if own != known:
+            raise ValueError(
+                f"{first.spec} and {model.spec} do not correspond layer by "
+                f"layer: {selection!r} is {len(known)} layers of the one "
+                f"({known[0]} to {known[-1]}) and {len(own)} of the other "
+                f"({own[0]} to {own[-1]}); choose models of one architecture"
+            )
+    return selection
+
+
 def depth(model: VisionModel, name: str) -> float:
     """Return how deep a layer lies: 0 for the first tap, 1 for the last."""
     order = list(model.taps)

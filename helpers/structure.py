@@ -6,9 +6,12 @@ returns one number in units of CKA, a share, or a depth. They are read by
 `claims.estimate`, which adds the interval. Do not use them on maps of a few
 layers: a third or a quarter must hold at least one.
 
+A layer that does not vary over the images has no CKA (NaN); `level` and
+`best_match` leave such pairs out, all others pass the NaN on.
+
 Sources: Raghu et al. 2021, section 4 (figures 1 and 2); Shekhar et al. 2022,
-section 2.1 (figure 1). The papers describe their figures in words; turning
-words into these numbers is the book's doing.
+sections 2.1, 2.2 and 2.5 (figures 1, 2, 5 and 6). The papers describe their
+figures in words; turning words into these numbers is the book's doing.
 """
 
 from collections.abc import Sequence
@@ -88,14 +91,50 @@ def top_gap(c: Floats) -> float:
     return float(best[:cut].mean() - best[cut:].mean())
 
 
+def diagonal(c: Floats) -> Floats:
+    """Return the CKA of layers of equal number, as a map of one row.
+
+    Raises:
+        ValueError: the models have different numbers of layers.
+    """
+    if c.shape[0] != c.shape[1]:
+        raise ValueError(
+            "layers of equal number correspond only in models with as many "
+            f"layers; the map has {c.shape[0]} rows and {c.shape[1]} columns"
+        )
+    return np.diag(c)[None]
+
+
+def level(c: Floats) -> float:
+    """Average CKA over all pairs that have one; NaN where none has."""
+    known = c[~np.isnan(c)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def best_match(c: Floats) -> float:
+    """Average the CKA of each early row with its most similar column.
+
+    Over the first two thirds of the rows. The best of many noisy values
+    lies above zero even where nothing is alike.
+    """
+    rows = c[: 2 * len(c) // 3]
+    best = np.where(np.isnan(rows), -np.inf, rows).max(1)
+    return level(np.where(np.isinf(best), np.nan, best))
+
+
 def early_agreement(c: Floats) -> float:
     """Average CKA of layers of equal number, first three quarters."""
-    return float(np.diag(c)[: 3 * len(c) // 4].mean())
+    return float(diagonal(c)[0, : 3 * len(c) // 4].mean())
+
+
+def late_agreement(c: Floats) -> float:
+    """Average CKA of layers of equal number, last quarter."""
+    return float(diagonal(c)[0, 3 * len(c) // 4 :].mean())
 
 
 def late_drop(c: Floats) -> float:
     """Subtract the last quarter of the diagonal from the rest, in the mean."""
-    return early_agreement(c) - float(np.diag(c)[3 * len(c) // 4 :].mean())
+    return early_agreement(c) - late_agreement(c)
 
 
 def alignment(c: Floats, reach: int = 1) -> float:

@@ -536,6 +536,17 @@ def test_a_map_by_type_is_measured_type_by_type(vit, images):
             part.table(), alone.table(), check_exact=False, atol=1e-6
         )
     assert part.settings == whole.settings
+    table = whole.table_by_type()
+    assert len(table) == 2 * 12**2
+    last = table.iloc[-1]
+    assert [last.layer_x, last.block_x, last.type] == [
+        *("blocks.11.fc1", "11", "fc1")
+    ]
+    assert last.cka == part.cka[-1, -1]
+    assert table.attrs == whole.settings
+    unlike = cka.measure(vit, None, images, ("ln1", "out"), batch_size=8)
+    with pytest.raises(ValueError, match="in common: ln1 and out"):
+        unlike.by_type()
 
 
 @pytest.mark.parametrize("forward", [4, 8, 24])

@@ -57,6 +57,37 @@ def test_diagonal_of_early_and_late_layers():
     assert structure.late_drop(c) == pytest.approx(0.6)
 
 
+def test_late_agreement_is_the_rest_of_the_diagonal():
+    c = np.diag([0.9] * 9 + [0.3, 0.2, 0.1])
+    assert structure.late_agreement(c) == pytest.approx(0.2)
+    assert structure.late_drop(c) == pytest.approx(0.7)
+
+
+def test_models_of_other_depth_have_no_diagonal():
+    for effect in (
+        structure.diagonal,
+        structure.early_agreement,
+        structure.late_agreement,
+        structure.late_drop,
+    ):
+        with pytest.raises(ValueError, match="12 rows and 5 columns"):
+            effect(np.ones((12, 5)))
+
+
+def test_level_leaves_undefined_pairs_out():
+    c = np.array([[np.nan, np.nan], [0.2, 0.6]])
+    assert structure.level(c) == pytest.approx(0.4)
+    assert structure.level(structure.diagonal(c)) == pytest.approx(0.6)
+    assert np.isnan(structure.level(c[:1]))
+
+
+def test_best_match_looks_at_early_rows_only():
+    c = np.diag([0.5, 0.3, 0.1, -0.2, 0.9, 0.9]) - 0.3
+    assert structure.best_match(c) == pytest.approx((0.2 + 0 - 0.2 - 0.3) / 4)
+    c[0] = np.nan
+    assert structure.best_match(c) == pytest.approx((0 - 0.2 - 0.3) / 3)
+
+
 def test_alignment_and_twins():
     assert structure.alignment(SAME) == structure.twins_found(SAME) == 1
     shifted = np.roll(SAME, 1, axis=1)
