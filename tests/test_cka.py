@@ -549,6 +549,40 @@ def test_a_map_by_type_is_measured_type_by_type(vit, images):
         unlike.by_type()
 
 
+def test_change_has_its_own_standard_errors(vit, resnet, images):
+    chosen = ("blocks.0-3.out", "out")
+    after = cka.measure(vit, resnet, images, chosen, "mean", batch_size=8)
+    before = cka.measure(vit, resnet, images, chosen, "all", batch_size=8)
+    change = after - before
+    x, y, y_all = (
+        features(model, images, wanted, tokens, 8)
+        for model, wanted, tokens in (
+            (vit, chosen[0], "mean"),
+            (resnet, "out", "mean"),
+            (resnet, "out", "all"),
+        )
+    )
+    x_all = features(vit, images, chosen[0], "all", 8)
+    without = [
+        oracle(*(side[:b] + side[b + 1 :] for side in (x, y)))
+        - oracle(*(side[:b] + side[b + 1 :] for side in (x_all, y_all)))
+        for b in range(3)
+    ]
+    assert change.cka == pytest.approx(
+        oracle(x, y) - oracle(x_all, y_all), abs=1e-5
+    )
+    want = np.sqrt(2 * np.var(without, axis=0))
+    assert change.se == pytest.approx(want, abs=1e-5)
+    assert change.settings["tokens"] == "mean"
+    assert change.settings["before"]["tokens"] == "all"
+    assert np.abs((after - after).se).max() == 0
+    fewer = cka.measure(vit, resnet, images, chosen, batch_size=4)
+    with pytest.raises(ValueError, match=r"hsic_batch_size.*: 8 and 4"):
+        after - fewer
+    with pytest.raises(ValueError, match="different layers"):
+        after - cka.measure(vit, None, images, "out", batch_size=8)
+
+
 @pytest.mark.parametrize("forward", [4, 8, 24])
 @pytest.mark.parametrize("tokens", ["all", "mean"])
 def test_hsic_batch_need_not_be_the_forward_batch(
