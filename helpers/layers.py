@@ -225,13 +225,17 @@ def shared(selection: str, *models: VisionModel) -> str:
     first, *others = models
     known = names(first, selection)
     for model in others:
-        own = names(model, selection)
+        unlike = f"{first.spec} and {model.spec} do not correspond"
+        try:
+            own = names(model, selection)
+        except ValueError as error:
+            raise ValueError(f"{unlike} layer by layer: {error}") from None
         if own != known:
             raise ValueError(
-                f"{first.spec} and {model.spec} do not correspond layer by "
-                f"layer: {selection!r} is {len(known)} layers of the one "
-                f"({known[0]} to {known[-1]}) and {len(own)} of the other "
-                f"({own[0]} to {own[-1]}); choose models of one architecture"
+                f"{unlike} layer by layer: {selection!r} is {len(known)} "
+                f"layers of the one ({known[0]} to {known[-1]}) and "
+                f"{len(own)} of the other ({own[0]} to {own[-1]}); choose "
+                "models of one architecture"
             )
     return selection
 

@@ -6,8 +6,9 @@ returns one number in units of CKA, a share, or a depth. They are read by
 `claims.estimate`, which adds the interval. Do not use them on maps of a few
 layers: a third or a quarter must hold at least one.
 
-A layer that does not vary over the images has no CKA (NaN); `level` and
-`best_match` leave such pairs out, all others pass the NaN on.
+A layer that does not vary over the images has no CKA (NaN). `level` and all
+that ask for the most similar layer leave such pairs out; the others pass the
+NaN on.
 
 Sources: Raghu et al. 2021, section 4 (figures 1 and 2); Shekhar et al. 2022,
 sections 2.1, 2.2 and 2.5 (figures 1, 2, 5 and 6). The papers describe their
@@ -75,8 +76,8 @@ def matched_depth(c: Floats, depths: Floats, upper: bool) -> float:
         upper: the upper half of the rows, not the lower one.
     """
     half = len(c) // 2
-    rows = c[half:] if upper else c[:half]
-    return float(depths[rows.argmax(1)].mean())
+    _, best, _ = _matches(c[half:] if upper else c[:half])
+    return level(depths[best])
 
 
 def top_gap(c: Floats) -> float:
@@ -86,9 +87,9 @@ def top_gap(c: Floats) -> float:
         Mean of the best CKA over the first two thirds of the columns, minus
         that over the last third.
     """
-    best = c.max(0)
-    cut = 2 * len(best) // 3
-    return float(best[:cut].mean() - best[cut:].mean())
+    cut = 2 * c.shape[1] // 3
+    low, high = (_matches(part.T)[2] for part in (c[:, :cut], c[:, cut:]))
+    return level(low) - level(high)
 
 
 def diagonal(c: Floats) -> Floats:
@@ -117,9 +118,7 @@ def best_match(c: Floats) -> float:
     Over the first two thirds of the rows. The best of many noisy values
     lies above zero even where nothing is alike.
     """
-    rows = c[: 2 * len(c) // 3]
-    best = np.where(np.isnan(rows), -np.inf, rows).max(1)
-    return level(np.where(np.isinf(best), np.nan, best))
+    return level(_matches(c[: 2 * len(c) // 3])[2])
 
 
 def early_agreement(c: Floats) -> float:
@@ -147,13 +146,14 @@ def alignment(c: Floats, reach: int = 1) -> float:
     Returns:
         The share of such rows among the first three quarters.
     """
-    best = c[: 3 * len(c) // 4].argmax(1)
-    return float(np.mean(np.abs(best - np.arange(len(best))) <= reach))
+    row, best, _ = _matches(c[: 3 * len(c) // 4])
+    return level((np.abs(best - row) <= reach).astype(float))
 
 
 def twins_found(c: Floats) -> float:
     """Count the rows whose most similar column has exactly their number."""
-    return float(np.mean(c.argmax(1) == np.arange(len(c))))
+    row, best, _ = _matches(c)
+    return level((best == row).astype(float))
 
 
 def lean(c: Floats, first_quarter: bool) -> float:
@@ -169,3 +169,16 @@ def lean(c: Floats, first_quarter: bool) -> float:
     cut, half = c.shape[1] // 4, len(c) // 2
     part = c[:, :cut] if first_quarter else c[:, cut:]
     return float(part[half:].mean() - part[:half].mean())
+
+
+def _matches(
+    c: Floats,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Find the most similar column of each row that has one.
+
+    Returns:
+        Numbers of the rows, of their best columns, and the CKA of the two.
+    """
+    rows = np.flatnonzero(~np.isnan(c).all(1))
+    best = np.where(np.isnan(c), -np.inf, c)[rows].argmax(1)
+    return rows, best, c[rows, best]

@@ -96,6 +96,18 @@ def test_alignment_and_twins():
     assert structure.alignment(SAME[::-1]) < 0.5
 
 
+def test_layers_without_cka_match_nothing():
+    """In NumPy the greatest of some numbers and a NaN is the NaN."""
+    depths = np.arange(12) / 11
+    c = SAME.copy()
+    c[0] = c[:, 0] = np.nan
+    assert structure.alignment(c, reach=0) == structure.twins_found(c) == 1
+    lower = structure.matched_depth(c, depths, upper=False)
+    assert lower == pytest.approx(np.mean([1, 2, 3, 4, 5]) / 11)
+    assert structure.top_gap(c) == pytest.approx(0)
+    assert np.isnan(structure.twins_found(np.full((4, 4), np.nan)))
+
+
 def test_lean_follows_the_brighter_half():
     c = np.zeros((12, 12))
     c[:6, :3] = c[6:, 3:] = 0.5
