@@ -96,6 +96,24 @@ def test_jackknife_is_joint() -> None:
         claims.jackknife(lambda a, b: 0.0, [1, 1], [[1, 2], [1, 2, 3]])
 
 
+def test_bootstrap_of_a_mean_is_near_the_t_interval() -> None:
+    data = np.random.default_rng(2).normal(3, 2, 400)
+    got = claims.bootstrap(np.mean, data, repeats=4000)
+    want = stats.t.interval(0.95, 399, data.mean(), stats.sem(data))
+    assert got.value == data.mean()
+    np.testing.assert_allclose([got.low, got.high], want, atol=0.02)
+
+
+def test_bootstrap_draws_the_same_images_of_all_arrays() -> None:
+    data = np.random.default_rng(3).normal(size=(30, 2))
+    got = claims.bootstrap(
+        lambda a, b: float((a - b).mean()), data, data - 1, repeats=50
+    )
+    np.testing.assert_allclose([got.low, got.high], 1)
+    with pytest.raises(ValueError, match=r"got \[3, 4\]"):
+        claims.bootstrap(lambda a, b: 0.0, np.ones(3), np.ones(4))
+
+
 def test_verdicts_return_from_an_executed_notebook() -> None:
     verdict = claims.judge("raghu-1-ends", Estimate(0.2, 0.1, 0.3))
     shown = claims.show(verdict)
