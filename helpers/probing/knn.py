@@ -71,20 +71,17 @@ def knn(
 
 
 def chunks(
-    bank: Bank, labels: Tensor | None
+    bank: Bank, bank_labels: Tensor | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Give a bank out in checked chunks of features and labels.
 
     Raises:
-        ValueError: features or labels that `inputs` refuses, or labels given
-            twice or not at all.
+        ValueError: features or labels that `inputs` refuses, or no labels.
     """
-    if isinstance(bank, Tensor):
-        if labels is None:
-            raise ValueError("a bank in one piece needs labels")
-        bank = [(bank, labels)]
-    elif labels is not None:
-        raise ValueError("a bank in chunks brings its own labels")
+    if bank_labels is not None:
+        bank = [(bank, bank_labels)]  # type: ignore[list-item]
+    elif isinstance(bank, Tensor):
+        raise ValueError("a bank in one piece needs labels")
     for given, y in bank:
         x = inputs.features(given, "bank")
         yield x, inputs.labels(y, len(x), x.device)
