@@ -273,6 +273,7 @@ def _token(model: VisionModel, query: str | int) -> int:
         return 0
     if query == "centre":
         query = rows // 2 * columns + columns // 2
+    query = int(query) if str(query).isdigit() else query
     if isinstance(query, str):
         raise unknown("query", query, [*QUERIES, "the number of a patch"])
     if not 0 <= query < rows * columns:

@@ -74,7 +74,8 @@ def weights(attention: Attention, qkv: Tensor) -> Tensor:
     shape = n, count, 3, attention.num_heads, attention.head_dim
     q, k, _ = qkv.reshape(shape).permute(2, 0, 3, 1, 4)
     q, k = attention.q_norm(q).float(), attention.k_norm(k).float()
-    return (q * attention.scale @ k.transpose(-2, -1)).softmax(-1)
+    found: Tensor = (q * attention.scale @ k.transpose(-2, -1)).softmax(-1)
+    return found
 
 
 def _blocks(model: VisionModel) -> list[Any]:
