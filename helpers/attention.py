@@ -90,11 +90,11 @@ class Distances:
         return rest / max(len(rest) - 1, 1) / self.uniform
 
     def table(self) -> pd.DataFrame:
-        """Write one row a head; the settings are in `attrs`.
+        """Write one row a head, block by block, from the nearest head on.
 
         The columns are `block`, `layer`, `depth`, `head`, `rank` (1 for the
-        head of a block that looks nearest), `distance`, `se`, `relative`,
-        `on_patches` and `uniform`.
+        nearest), `distance`, `se`, `relative`, `on_patches` and `uniform`;
+        the settings are in `attrs`.
         """
         count, blocks, heads = self.each.shape
         mean = self.mean
@@ -114,6 +114,7 @@ class Distances:
                 "uniform": self.uniform,
             }
         )
+        table = table.sort_values(["block", "rank"], ignore_index=True)
         table.attrs.update(self.settings)
         return table
 
