@@ -16,10 +16,7 @@ mixture of others. A receptive field asks that question.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from timm.models.vision_transformer import Attention
@@ -33,6 +30,7 @@ from helpers.images import Images
 from helpers.layers import depth
 from helpers.minibatch import Floats
 from helpers.models import VisionModel
+from helpers.reach import Distances, patch_distances
 
 __all__ = [
     "Distances",
@@ -46,92 +44,6 @@ __all__ = [
 ]
 
 QUERIES = ("cls", "centre")
-
-
-@dataclass(frozen=True, eq=False)
-class Distances:
-    """How far the heads of some blocks look.
-
-    Attributes:
-        each: (images, blocks, heads) mean distance over the queries of an
-            image, in pixels of the model's input.
-        on_patches: (blocks, heads) share of the attention that falls on
-            patches; the rest is on class and register tokens.
-        uniform: the distance of a head that looks at all patches alike.
-        blocks: number of each block, from 0.
-        layers: name of the layer that holds each block's heads.
-        depths: depth of that layer, 0 to 1.
-        settings: model, images, whether weights were renormalised.
-    """
-
-    each: Floats
-    on_patches: Floats
-    uniform: float
-    blocks: Sequence[int]
-    layers: Sequence[str]
-    depths: Sequence[float]
-    settings: dict[str, Any]
-
-    @property
-    def mean(self) -> Floats:
-        """(blocks, heads) distance over all images, in pixels."""
-        average: Floats = self.each.mean(0)
-        return average
-
-    @property
-    def relative(self) -> Floats:
-        """(blocks, heads) distance as a fraction of that of `uniform`."""
-        return self.mean / self.uniform
-
-    @property
-    def leave_one_out(self) -> Floats:
-        """(images, blocks, heads) `relative` without one of the images."""
-        rest: Floats = self.each.sum(0) - self.each
-        return rest / max(len(rest) - 1, 1) / self.uniform
-
-    def table(self) -> pd.DataFrame:
-        """Write one row a head, block by block, from the nearest head on.
-
-        The columns are `block`, `layer`, `depth`, `head`, `rank` (1 for the
-        nearest), `distance`, `se`, `relative`, `on_patches` and `uniform`;
-        the settings are in `attrs`.
-        """
-        count, blocks, heads = self.each.shape
-        mean = self.mean
-        with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.sqrt(np.var(self.each, axis=0) / np.float64(count - 1))
-        table = pd.DataFrame(
-            {
-                "block": np.repeat(self.blocks, heads),
-                "layer": np.repeat(self.layers, heads),
-                "depth": np.repeat(self.depths, heads),
-                "head": np.tile(np.arange(heads), blocks),
-                "rank": mean.argsort(1).argsort(1).ravel() + 1,
-                "distance": mean.ravel(),
-                "se": spread.ravel(),
-                "relative": self.relative.ravel(),
-                "on_patches": self.on_patches.ravel(),
-                "uniform": self.uniform,
-            }
-        )
-        table = table.sort_values(["block", "rank"], ignore_index=True)
-        table.attrs.update(self.settings)
-        return table
-
-
-def patch_distances(grid: tuple[int, int], patch: tuple[int, int]) -> Floats:
-    """Measure how far patches lie apart.
-
-    Args:
-        grid: patches (down, across).
-        patch: size of a patch in pixels (height, width).
-
-    Returns:
-        (patches, patches) Euclidean distances of their centres in pixels.
-    """
-    places = np.indices(grid).reshape(2, -1).T * np.array(patch, float)
-    apart: Floats = np.linalg.norm(places[:, None] - places, axis=-1)
-    return apart
 
 
 def measure(
@@ -173,15 +85,7 @@ def measure(
         reach = reach / mass if renormalise else reach
         return torch.stack([reach.mean(-1), mass.mean(-1)], -1)
 
-    kept: list[Tensor] = []
-    bar = tqdm(total=len(images), desc="attention", unit="image", disable=None)
-    with bar, heads.listen(model, chosen, reduce) as tapes:
-        for where, (x,) in images.batches(model, batch_size=batch_size):
-            model(x)
-            each = [value for tape in tapes for value in tape.values()]
-            kept.append(torch.stack(each, 1).cpu().double())
-            bar.update(len(where))
-    found = torch.cat(kept).numpy()
+    found = _run(model, images, chosen, reduce, batch_size)
     layers = [f"blocks.{i}.heads" for i in chosen]
     return Distances(
         each=found[..., 0],
@@ -218,41 +122,38 @@ def mean_distance(
 def maps(
     model: VisionModel,
     images: Images,
-    block: int,
+    blocks: Sequence[int] | None = None,
     query: str | int = "cls",
     batch_size: int = 32,
 ) -> Floats:
-    """Read what each head of a block attends to, for a few images.
+    """Read what each head attends to, for a few images.
 
     Args:
         model: a ViT.
         images: n images; all their maps are kept.
-        block: number of the block, negative ones from the end.
+        blocks: as in `measure`.
         query: whose attention: `cls`, `centre` (the patch right below the
             middle), or the number of a patch, row by row.
         batch_size: images of a forward pass.
 
     Returns:
-        (n, heads, rows, columns) weights on the patches; with those on
-        prefix tokens, which are left out, they sum to 1.
+        (blocks, n, heads, rows, columns) weights on the patches; with those
+        on prefix tokens, which are left out, they sum to 1.
 
     Raises:
         ValueError: attention that cannot be read, no such block or query.
     """
-    chosen = heads.chosen(model, [block])
+    chosen = heads.chosen(model, blocks)
     assert model.grid
     token, first = _token(model, query), model.prefix_tokens
 
     def reduce(attention: Attention, qkv: Tensor) -> Tensor:
         return weights(attention, qkv)[:, :, token, first:]
 
-    kept: list[Tensor] = []
-    with heads.listen(model, chosen, reduce) as (tape,):
-        for _, (x,) in images.batches(model, batch_size=batch_size):
-            model(x)
-            kept += [value.cpu().double() for value in tape.values()]
-    found: Floats = torch.cat(kept).numpy()
-    return found.reshape(*found.shape[:2], *model.grid)
+    found: Floats = _run(model, images, chosen, reduce, batch_size)
+    return found.swapaxes(0, 1).reshape(
+        len(chosen), len(images), -1, *model.grid
+    )
 
 
 def place(model: VisionModel, query: str | int) -> tuple[int, int] | None:
@@ -283,3 +184,23 @@ def _token(model: VisionModel, query: str | int) -> int:
             f"no patch {query}"
         )
     return model.prefix_tokens + query
+
+
+def _run(
+    model: VisionModel,
+    images: Images,
+    blocks: Sequence[int],
+    reduce: heads.Reduce,
+    batch_size: int,
+) -> Floats:
+    """Collect a reduction of the attention: (images, blocks, ...)."""
+    kept: list[Tensor] = []
+    bar = tqdm(total=len(images), desc="attention", unit="image", disable=None)
+    with bar, heads.listen(model, blocks, reduce) as tapes:
+        for where, (x,) in images.batches(model, batch_size=batch_size):
+            model(x)
+            each = [value for tape in tapes for value in tape.values()]
+            kept.append(torch.stack(each, 1).cpu().double())
+            bar.update(len(where))
+    found: Floats = torch.cat(kept).numpy()
+    return found

@@ -31,6 +31,7 @@ from helpers.models import VisionModel
 
 WEIGHTS_AT_ONCE = 2**25  # attention weights in memory, 128 MiB
 Heads = tuple[int, ...]
+Reduce = Callable[[Attention, Tensor], Tensor]
 
 
 def obstacle(model: VisionModel) -> str | None:
@@ -106,7 +107,7 @@ def chosen(model: VisionModel, blocks: Sequence[int] | None) -> list[int]:
 def listen(
     model: VisionModel,
     blocks: Sequence[int],
-    reduce: Callable[[Attention, Tensor], Tensor],
+    reduce: Reduce,
 ) -> Iterator[list[dict[str, Tensor]]]:
     """Run a reduction inside the forward pass, where attention is known.
 

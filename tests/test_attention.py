@@ -64,13 +64,14 @@ def scenes() -> images.Images:
 @pytest.mark.parametrize("kind", VITS)
 def test_weights_are_those_of_timm(kind, scenes):
     model = vit(kind)
-    for block, theirs in enumerate(by_timm(model, prepared(model, scenes))):
-        ours = attention.maps(model, scenes, block, query="centre")
+    expected = by_timm(model, prepared(model, scenes))
+    found = attention.maps(model, scenes, query="centre")
+    for ours, theirs in zip(found, expected, strict=True):
         rows, columns = model.grid
         first = model.prefix_tokens
         token = first + rows // 2 * columns + columns // 2
-        expected = theirs[:, :, token, first:].unflatten(-1, model.grid)
-        np.testing.assert_allclose(ours, expected, atol=2e-6)
+        row = theirs[:, :, token, first:].unflatten(-1, model.grid)
+        np.testing.assert_allclose(ours, row, atol=2e-6)
 
 
 @pytest.mark.parametrize("kind", VITS)
@@ -174,12 +175,12 @@ def test_parts_of_a_batch_give_the_same(scenes, monkeypatch):
 
 def test_maps_of_the_class_token_and_of_a_patch(scenes):
     model = vit("oblong")
-    ours = attention.maps(model, scenes, -1)
+    ours = attention.maps(model, scenes, [-1])
     theirs = by_timm(model, prepared(model, scenes))[-1]
     np.testing.assert_allclose(
         ours.reshape(3, 3, 15), theirs[:, :, 0, 1:], atol=3e-6
     )
-    patch = attention.maps(model, scenes, -1, query=7)
+    patch = attention.maps(model, scenes, [-1], query=7)
     np.testing.assert_allclose(
         patch.reshape(3, 3, 15), theirs[:, :, 8, 1:], atol=3e-6
     )
@@ -191,11 +192,11 @@ def test_maps_of_the_class_token_and_of_a_patch(scenes):
 def test_queries_that_do_not_exist_are_refused(scenes):
     model = vit("no class token")
     with pytest.raises(ValueError, match="no class token"):
-        attention.maps(model, scenes, 0)
+        attention.maps(model, scenes, [0])
     with pytest.raises(ValueError, match="nearest: 'centre'"):
-        attention.maps(model, scenes, 0, query="center")
+        attention.maps(model, scenes, [0], query="center")
     with pytest.raises(ValueError, match=r"patches 0 to 15; .* no patch 16"):
-        attention.maps(model, scenes, 0, query=16)
+        attention.maps(model, scenes, [0], query=16)
     with pytest.raises(ValueError, match=r"blocks 0 to 1 .* got \[2\]"):
         attention.mean_distance(model, scenes, blocks=[0, 2])
 
