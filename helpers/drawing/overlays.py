@@ -89,12 +89,9 @@ def overlays(
     base = alt.Chart().encode(
         _band(alt.X, x, data, x_title), _band(alt.Y, y, data, y_title)
     )
-    mark = base.mark_image(
-        width=alt.ExprRef("bandwidth('x')"),
-        height=alt.ExprRef("bandwidth('y')"),
-        aspect=False,
-        smooth=False,
-    )
+    place = {"width": alt.ExprRef("bandwidth('x')"), "aspect": False}
+    place["height"] = alt.ExprRef("bandwidth('y')")
+    mark = base.mark_image(smooth=False, **place)
     titles = {c: enc.words(c) for c in dict.fromkeys([x, y, *tips])}
     layers = [
         mark.transform_lookup(lookup=x, from_=below).encode(
@@ -106,7 +103,8 @@ def overlays(
         ),
     ]
     if marked:
-        layers.append(mark.encode(url=alt.value(_outline(shape, marked))))
+        line = alt.value(_outline(shape, marked))
+        layers.append(base.mark_image(**place).encode(url=line))
     chart = alt.layer(*layers).properties(
         width=columns * SIDE, height=rows * SIDE
     )
