@@ -519,3 +519,98 @@ def test_verdicts_are_words_and_signs_besides_colours():
     assert table.count("expected &gt; 0") == 3
     with pytest.raises(ValueError, match="unknown verdict 'hold'"):
         charts.verdicts([{"statement": "a", "verdict": "hold"}])
+
+
+def veils(**more: Any) -> pd.DataFrame:
+    """A map for each of two heads, two images and two blocks."""
+    rows = itertools.product((0, 1), (1, 2), ("b", "a"))
+    corner = np.zeros((2, 3))
+    corner[0, 2] = 0.5
+    return pd.DataFrame(
+        {"block": b, "rank": r, "image": i, "map": corner, "head": 7} | more
+        for b, r, i in rows
+    )
+
+
+def scenery() -> dict[str, Any]:
+    red, blue = np.zeros((2, 40, 60, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    return {"a": red, "b": blue}
+
+
+def pixels(url: str) -> Any:
+    """Decode a picture from a data address."""
+    data = url.split(";base64,")[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_a_veil_is_thin_where_the_map_is_high():
+    chart = charts.overlays(
+        veils(), scenery(), description=TEXT, choose="block", tips=["head"]
+    )
+    picture = svg(chart)
+    places = re.findall(r"<image[^>]*>", picture)
+    assert len(places) == 2 * 4  # a scene and a veil, for one block
+    spec = chart.to_dict()
+    (veil,) = {
+        row["map"]
+        for rows in spec["datasets"].values()
+        for row in rows
+        if "map" in row
+    }
+    alpha = pixels(veil)[..., 1]
+    assert alpha.shape == (2, 3)
+    assert alpha[0, 2] == 0
+    assert set(alpha.ravel()[[0, 1, 3, 4, 5]]) == {round(0.9 * 255)}
+    assert "head" in json.dumps(spec["layer"][1]["encoding"]["tooltip"])
+
+
+def test_pictures_under_veils_are_stored_once_and_in_order():
+    chart = charts.overlays(
+        veils(), scenery(), description=TEXT, choose="block"
+    )
+    spec = chart.to_dict()
+    stored = [
+        row
+        for rows in spec["datasets"].values()
+        for row in rows
+        if "_picture" in row
+    ]
+    assert [row["image"] for row in stored] == ["a", "b"]
+    assert pixels(stored[0]["_picture"])[20, 30, 0] > 200
+    assert spec["layer"][0]["encoding"]["x"]["sort"] == ["b", "a"]
+
+
+def test_an_outlined_cell_surrounds_its_place():
+    table = veils().query("block == 0")
+    chart = charts.overlays(table, scenery(), description=TEXT, marked=(1, 0))
+    url = chart.to_dict()["layer"][2]["encoding"]["url"]["value"]
+    shown = pixels(url)[..., 3] > 0
+    rows, columns = np.nonzero(shown)
+    assert shown.shape == (16, 24)
+    assert (rows.min(), rows.max()) == (8, 15)
+    assert (columns.min(), columns.max()) == (0, 7)
+    assert not shown[9:15, 1:7].any()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (veils(image="c"), "unknown picture 'c'"),
+        (veils(rank=1), "several rows"),
+        (veils(map=-np.ones((2, 2))), "none negative"),
+        (veils(map=np.full((2, 2), np.nan)), "finite"),
+        (veils(map=np.ones(4)), "rows and columns"),
+    ],
+    ids=["picture", "again", "negative", "nan", "flat"],
+)
+def test_overlays_refuse_what_they_cannot_draw(table, message):
+    with pytest.raises(ValueError, match=message):
+        charts.overlays(
+            table.drop_duplicates(["block", "rank", "image"])
+            if "several" not in message
+            else table,
+            scenery(),
+            description=TEXT,
+            choose="block",
+        )
