@@ -100,7 +100,7 @@ class Meter:
         if role == "sum":
             z, f = self.held["skip"], self.held["branch"]
             pairs = (z, z), (f, f), (x, x), (z, f), (z, x), (x - z - f,) * 2
-            products = [torch.linalg.vecdot(*pair) for pair in pairs]
+            products = [(a * b).sum(-1) for a, b in pairs]
             self.held = {"products": torch.stack(products)}
         return x.new_empty(0)
 
@@ -144,7 +144,8 @@ class Meter:
         if self.miss >= TOLERANCE**2 * self.skip:
             return NO_SKIP
         share = 1 - self.count.mean() / self.images
-        return f"z or f(z) is zero for {share:.1%} of tokens" if share else ""
+        zero = f"z or f(z) is zero for {100 * share:.3g} % of tokens"
+        return zero if share else ""
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Write the values of each token, and of each image."""

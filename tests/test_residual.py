@@ -227,7 +227,7 @@ def test_a_zero_branch_has_no_ratio_and_says_so() -> None:
     with torch.no_grad():
         for parameter in model.module.blocks[1].attn.proj.parameters():
             parameter.zero_()
-    with pytest.warns(UserWarning, match=r"blocks\.1\.attn: .*100.0% of tok"):
+    with pytest.warns(UserWarning, match=r"blocks\.1\.attn: .*100 % of tok"):
         found = residual.measure(model, pictures(model))
     assert list(found.left_out) == ["blocks.1.attn"]
     for quantity in residual.QUANTITIES:
@@ -241,7 +241,7 @@ def test_a_dead_token_is_left_out_and_counted() -> None:
     with torch.no_grad():
         model.module.cls_token.zero_()
         model.module.pos_embed[:, 0] = 0
-    with pytest.warns(UserWarning, match="20.0% of tokens"):
+    with pytest.warns(UserWarning, match="20 % of tokens"):
         found = residual.measure(model, pictures(model))
     first = values(found, "blocks.0.attn", "ratio")
     assert first.isnan().tolist() == [True, False, False, False, False]
