@@ -131,3 +131,15 @@ def remove_skip(
             undo.callback(model.module.set_submodule, path, block)
             model.module.set_submodule(path, twin)
         yield
+
+
+def skipless_blocks(model: VisionModel) -> list[int]:
+    """Number the blocks of a ViT or Mixer that have no skip connection.
+
+    Returns:
+        Blocks, from 0, in which a skip connection is missing around either
+        branch or both, whether built so or made so by `remove_skip`.
+    """
+    kinds = tuple(_SKIPLESS.values())
+    blocks = getattr(model.module, "blocks", [])
+    return [i for i, block in enumerate(blocks) if isinstance(block, kinds)]
