@@ -62,6 +62,20 @@ class Residual:
     per_image: pd.DataFrame
     left_out: dict[str, str]
 
+    @property
+    def gaps(self) -> str:
+        """Which sublayers have no ratio, and why; empty where all have."""
+        layers: dict[str, list[str]] = {}
+        for layer, why in self.left_out.items():
+            layers.setdefault(why, []).append(layer)
+        parts = [
+            f"{first} and {len(more)} others ({why})"
+            if more
+            else f"{first} ({why})"
+            for why, (first, *more) in layers.items()
+        ]
+        return "no norm ratio in " + "; ".join(parts) if parts else ""
+
     def average(self, *by: str) -> pd.DataFrame:
         """Average over images and over all that is not named.
 
@@ -171,25 +185,20 @@ def measure(
             model(x)
             for meter in meters.values():
                 meter.update()
-    left_out = {k: m.left_out for k, m in meters.items() if m.left_out}
-    if left_out:
-        listed = "; ".join(
-            f"{layer}: {why}" for layer, why in left_out.items()
-        )
-        warnings.warn(
-            f"no norm ratio in {model.spec} for {listed}", stacklevel=2
-        )
     parts = zip(*(m.tables() for m in meters.values()), strict=True)
     per_token, per_image = (pd.concat(p, ignore_index=True) for p in parts)
     for table in (per_token, per_image):
-        table.attrs |= {
+        table.attrs = {
             "model": model.spec,
             "images": images.spec,
             "split": images.split,
             "num_images": len(images),
-            "left_out": left_out,
             "batch_size": batch_size,
             "device": str(model.device),
             "seconds": time.perf_counter() - start,
         }
-    return Residual(per_token, per_image, left_out)
+    left_out = {k: m.left_out for k, m in meters.items() if m.left_out}
+    found = Residual(per_token, per_image, left_out)
+    if left_out:
+        warnings.warn(f"{model.spec} has {found.gaps}", stacklevel=2)
+    return found

@@ -167,6 +167,7 @@ def test_every_family_agrees_with_the_definitions(model: VisionModel) -> None:
         seen.append(layer)
     assert found.per_token.layer.drop_duplicates().tolist() == seen
     assert not found.left_out
+    assert found.gaps == ""
 
 
 @torch.no_grad()
@@ -227,7 +228,7 @@ def test_a_zero_branch_has_no_ratio_and_says_so() -> None:
     with torch.no_grad():
         for parameter in model.module.blocks[1].attn.proj.parameters():
             parameter.zero_()
-    with pytest.warns(UserWarning, match=r"blocks\.1\.attn: .*100 % of tok"):
+    with pytest.warns(UserWarning, match=r"blocks\.1\.attn .*100 % of tok"):
         found = residual.measure(model, pictures(model))
     assert list(found.left_out) == ["blocks.1.attn"]
     for quantity in residual.QUANTITIES:
@@ -258,6 +259,8 @@ def test_without_skips_no_ratio_is_defined(kind: str) -> None:
     assert found.per_token.value.isna().all()
     assert found.per_image.value.isna().all()
     assert set(found.left_out) == set(found.per_token.layer)
+    others = len(found.left_out) - 1
+    assert f"and {others} others (the output is not z + f(z)" in found.gaps
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = residual.norm_ratios(model, pictures(model))
