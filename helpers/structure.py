@@ -171,6 +171,37 @@ def lean(c: Floats, first_quarter: bool) -> float:
     return float(part[half:].mean() - part[:half].mean())
 
 
+def across(c: Floats, stage: NDArray[np.int64], cut: int) -> float:
+    """Average CKA of the layers before a block with the layers behind it.
+
+    Args:
+        c: a map of one model.
+        stage: the block of each layer, see `stages`.
+        cut: the number of the block; its own layers count to neither side.
+
+    Returns:
+        The mean; NaN where one side has no layers.
+    """
+    part = c[np.ix_(stage < cut, stage > cut)]
+    return float(part.mean()) if part.size else float("nan")
+
+
+def within(c: Floats, stage: NDArray[np.int64], cut: int) -> float:
+    """Average CKA of different layers on one side of a block.
+
+    Args:
+        c: as in `across`.
+        stage: likewise.
+        cut: likewise.
+
+    Returns:
+        The mean over the pairs of both sides.
+    """
+    side = np.sign(stage - cut)
+    same = np.equal.outer(side, side) & ~np.eye(len(c), dtype=bool)
+    return float(c[same & (side != 0)].mean())
+
+
 def _matches(
     c: Floats,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:

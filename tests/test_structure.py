@@ -113,3 +113,15 @@ def test_lean_follows_the_brighter_half():
     c[:6, :3] = c[6:, 3:] = 0.5
     assert structure.lean(c, first_quarter=True) == pytest.approx(-0.5)
     assert structure.lean(c, first_quarter=False) == pytest.approx(0.5)
+
+
+def test_a_cut_leaves_its_own_block_out():
+    stage = np.array([0, 0, 1, 2, 2, 2])
+    c = np.full((6, 6), 0.5)  # what the layers of the block itself have
+    before, behind = slice(0, 2), slice(3, 6)
+    c[before, behind] = c[behind, before] = 0.1
+    c[before, before] = c[behind, behind] = 0.8
+    np.fill_diagonal(c, 1)
+    assert structure.across(c, stage, 1) == pytest.approx(0.1)
+    assert structure.within(c, stage, 1) == pytest.approx(0.8)
+    assert np.isnan(structure.across(c, stage, 0))
