@@ -15,12 +15,21 @@ import pandas as pd
 
 from helpers.drawing import encodings as enc
 from helpers.drawing.encodings import Band, Range
+from helpers.drawing.frames import frames
 from helpers.drawing.heatmaps import heatmap
 from helpers.drawing.panels import finish
 from helpers.drawing.pictures import pictures, verdicts
 from helpers.drawing.theme import PANEL, setup
 
-__all__ = ["bars", "heatmap", "lines", "pictures", "setup", "verdicts"]
+__all__ = [
+    "bars",
+    "frames",
+    "heatmap",
+    "lines",
+    "pictures",
+    "setup",
+    "verdicts",
+]
 
 
 def lines(
