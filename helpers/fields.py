@@ -166,6 +166,38 @@ class Fields:
         return table.assign(step=steps.round(2))
 
 
+def lower(values: Floats) -> float:
+    """Average a number of the blocks over their first third."""
+    return float(values[: len(values) // 3].mean())
+
+
+def upper(values: Floats) -> float:
+    """Average a number of the blocks over their last third."""
+    return float(values[-(len(values) // 3) :].mean())
+
+
+def largest_step(values: Floats) -> float:
+    """Compare the largest growth from one block to the next with all growth.
+
+    Returns:
+        1 / steps where each step is the same, 1 where one step does it all;
+        meaningless where the last value is not above the first.
+    """
+    return float(np.diff(values).max() / (values[-1] - values[0]))
+
+
+def middle_growth(values: Floats) -> float:
+    """Tell the share of all growth that lies in the middle third.
+
+    Returns:
+        1 / 3 where each block adds the same; values between blocks are
+        interpolated. Meaningless as for `largest_step`.
+    """
+    thirds = np.linspace(0, len(values) - 1, 4)
+    first, low, high, last = np.interp(thirds, np.arange(len(values)), values)
+    return float((high - low) / (last - first))
+
+
 def _weights(
     measure: str,
     centre: Floats,

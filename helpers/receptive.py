@@ -39,22 +39,23 @@ __all__ = ["MEASURES", "Fields", "Summary", "branches", "fields"]
 Point = tuple[float, float]
 
 
-def branches(model: VisionModel) -> tuple[str, ...]:
-    """Name the tensors that a block adds to its skip connection.
+def branches(model: VisionModel) -> dict[str, str]:
+    """Name what a block adds to its skip connection, and the sums.
 
     Returns:
-        The last parts of their canonical names, in forward order: `attn` and
-        `fc2` in a ViT, `mix` and `fc2` in a Mixer, the last norm or
-        convolution of a ResNet block, and none in other families.
+        The last part of a branch's canonical name -> that of the sum it goes
+        into, in forward order: `attn` and `fc2` into `mid` and `out` in a
+        ViT, `mix` and `fc2` in a Mixer, the last norm or convolution of a
+        block into `out` in a ResNet, and none in other families.
     """
     if model.family == "vit":
-        return "attn", "fc2"
+        return {"attn": "mid", "fc2": "out"}
     if model.family == "mixer":
-        return "mix", "fc2"
+        return {"mix": "mid", "fc2": "out"}
     if model.family == "resnet":
         parts = [name.rsplit(".", 1)[-1] for name in model.taps]
-        return (parts[parts.index("out") - 1],)
-    return ()
+        return {parts[parts.index("out") - 1]: "out"}
+    return {}
 
 
 def fields(

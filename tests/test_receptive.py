@@ -10,7 +10,7 @@ import torch
 from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
-from helpers import architectures, claims, models, receptive
+from helpers import architectures, claims, fields, models, receptive
 from helpers.layers import Tap
 from helpers.models import VisionModel
 
@@ -178,7 +178,11 @@ def test_token_models_agree_with_the_full_jacobian(
             else:
                 first = block.mlp_tokens(block.norm1(z).mT).mT
                 second = block.mlp_channels(block.norm2(z + first))
-            parts = {branch[0]: first, "mid": z + first, "fc2": second}
+            parts = {
+                next(iter(branch)): first,
+                "mid": z + first,
+                "fc2": second,
+            }
             z = z + first + second
             for part, value in {**parts, "out": z}.items():
                 if name == f"blocks.{i}.{part}":
@@ -193,7 +197,7 @@ def test_token_models_agree_with_the_full_jacobian(
 
 def test_resnet_branch_is_read_before_the_addition_in_place() -> None:
     model = untrained(timm.create_model("resnet18"))
-    assert receptive.branches(model) == ("norm2",)
+    assert receptive.branches(model) == {"norm2": "out"}
     pictures = Pictures(2)
     net = model.module
     block = net.layer1[0]
@@ -215,7 +219,7 @@ def test_resnet_branch_is_read_before_the_addition_in_place() -> None:
 def test_branch_of_a_resnet(name: str, branch: str) -> None:
     with torch.device("meta"):
         module = timm.create_model(name)
-    assert receptive.branches(models.wrap(module, name)) == (branch,)
+    assert receptive.branches(models.wrap(module, name)) == {branch: "out"}
 
 
 def test_a_strided_position_lies_over_its_pixel() -> None:
@@ -329,6 +333,14 @@ def test_of_keeps_sublayers_and_refuses_others() -> None:
     assert found.of("out").layers == found.layers
     with pytest.raises(ValueError, match="'out'"):
         found.of("attn")
+
+
+def test_growth_over_the_blocks() -> None:
+    even, jump = np.arange(13.0), np.repeat([1.0, 4.0], 6)
+    assert fields.largest_step(even) == pytest.approx(1 / 12)
+    assert fields.middle_growth(even) == pytest.approx(1 / 3)
+    assert fields.largest_step(jump) == fields.middle_growth(jump) == 1
+    assert (fields.lower(even), fields.upper(even)) == (1.5, 10.5)
 
 
 @pytest.mark.parametrize(
