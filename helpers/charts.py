@@ -15,6 +15,7 @@ import pandas as pd
 
 from helpers.drawing import encodings as enc
 from helpers.drawing.encodings import Band, Range
+from helpers.drawing.frames import frames
 from helpers.drawing.heatmaps import heatmap
 from helpers.drawing.overlays import overlays
 from helpers.drawing.panels import finish
@@ -23,6 +24,7 @@ from helpers.drawing.theme import PANEL, setup
 
 __all__ = [
     "bars",
+    "frames",
     "heatmap",
     "lines",
     "overlays",
