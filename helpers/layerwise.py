@@ -56,9 +56,9 @@ class Layerwise:
     """
 
     table: pd.DataFrame
-    right: NDArray[np.float32]
+    right: NDArray[np.float64]
 
-    def correct(self, **where: Tokens) -> NDArray[np.float32]:
+    def correct(self, **where: Tokens) -> NDArray[np.float64]:
         """Give out which test images were right, for paired comparisons.
 
         Args:
@@ -212,12 +212,12 @@ def _read(
 
 def _judged(
     found: Readout | None, labels: Tensor
-) -> tuple[dict[str, Any], NDArray[np.float32]]:
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Return what a row says beyond its place, and which images are right."""
     if found is None:
         unknown_yet = dict.fromkeys(("accuracy", "low", "high"), np.nan)
         rest = {"setting": np.nan, "held_out": np.nan, "converged": True}
-        return unknown_yet | rest, np.full(len(labels), np.nan, np.float32)
+        return unknown_yet | rest, np.full(len(labels), np.nan, np.float64)
     right = (found.scores.argmax(1).cpu() == labels).numpy()
     share = stats.binomtest(int(right.sum()), len(right))
     interval = share.proportion_ci(CONFIDENCE, "wilson")
@@ -228,7 +228,7 @@ def _judged(
         "setting": found.setting,
         "held_out": found.tried.get(found.setting, np.nan),
         "converged": found.converged,
-    }, right.astype(np.float32)
+    }, right.astype(np.float64)
 
 
 def _labels(train: Images, test: Images, target: str) -> tuple[Tensor, Tensor]:
