@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +57,12 @@ class TokenMaps(Similarity):
     grid: Grid
     pixels: Similarity
     settings: dict[str, Any]
+
+    @property
+    def of_pixels(self) -> TokenMaps:
+        """The maps of the pixels, as if they were a layer `pixels`."""
+        mine = vars(self.pixels)
+        return replace(self, **mine, layer="pixels", depth=0.0)
 
     def table(self) -> pd.DataFrame:
         """Write one row a token and patch; the settings are in `attrs`.

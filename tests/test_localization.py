@@ -115,6 +115,9 @@ def test_class_and_register_tokens_have_rows_of_their_own(scenes):
     )
     assert (row.row, row.column, row.cka) == (2, 3, maps.cka[7, 11])
     assert table[table.token == "cls"].token_row.isna().all()
+    pixels = maps.of_pixels.table()
+    assert len(pixels) == 12 * 12
+    assert pixels.cka.tolist() == maps.pixels.cka.ravel().tolist()
     assert table.attrs["num_images"] == COUNT
 
 
