@@ -134,7 +134,7 @@ def token_maps(
     pointed = alt.selection_point(
         name="pointed",
         fields=["_kind", "_v", "_u"],
-        on="pointerover",
+        on="pointerover, touchstart",
         clear=False,
         toggle=False,
         value=[{"_kind": -1, "_v": 0.5, "_u": 0.5}],
