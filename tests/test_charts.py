@@ -548,8 +548,10 @@ def test_pictures_are_sharp_described_and_exact():
         [pixels, Image.new("L", (4, 4))],
         ["a <shirt>", "black"],
         description=TEXT,
+        columns=2,
     )
     assert shown.count("<img") == 2
+    assert "repeat(2," in shown
     assert 'alt="a &lt;shirt&gt;"' in shown
     assert "image-rendering:pixelated" in shown
     png = re.search(r"base64,([^\"]+)", shown)
