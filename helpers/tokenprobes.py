@@ -49,12 +49,18 @@ class Shots:
 
 
 def draw(
-    labels: Tensor, queries: int, shots: int, repetitions: int, seed: int = 0
+    labels: Tensor,
+    classes: int,
+    queries: int,
+    shots: int,
+    repetitions: int,
+    seed: int = 0,
 ) -> Shots:
     """Deal training and test images out to repetitions that share none.
 
     Args:
         labels: (m,) class of each training image.
+        classes: number of classes.
         queries: number of test images.
         shots: training images a class and repetition.
         repetitions: how many.
@@ -64,7 +70,7 @@ def draw(
         ValueError: too few training images of a class, or test images.
     """
     needed = shots * repetitions
-    counts = torch.bincount(labels)
+    counts = torch.bincount(labels, minlength=classes)
     if shots < 1 or int(counts.min()) <= needed:
         raise ValueError(
             f"{repetitions} repetitions of {shots} shots need more than "
@@ -131,7 +137,8 @@ def probe(
             few images.
     """
     truth = [_labels(images, target) for images in (train, test)]
-    deal = draw(truth[0], len(test), shots, repetitions, seed)
+    classes = len(train.target_names[target])
+    deal = draw(truth[0], classes, len(test), shots, repetitions, seed)
     at = choose(last_grid(model, layers), positions)
     banks, queries = (
         tokens_of(model, images, layers, at, batch_size)

@@ -15,7 +15,7 @@ LABELS = torch.arange(60) % 3
 
 
 def test_no_two_repetitions_share_an_image():
-    deal = draw(LABELS, 10, shots=4, repetitions=3)
+    deal = draw(LABELS, 3, 10, shots=4, repetitions=3)
     assert deal.banks.shape == (3, 12)
     for bank in deal.banks:
         assert LABELS[bank].bincount().tolist() == [4, 4, 4]
@@ -26,9 +26,11 @@ def test_no_two_repetitions_share_an_image():
 
 def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match=r"more than 20 .* has 20"):
-        draw(LABELS, 10, shots=5, repetitions=4)
+        draw(LABELS, 3, 10, shots=5, repetitions=4)
+    with pytest.raises(ValueError, match="one has 0"):
+        draw(LABELS, 4, 10, shots=1, repetitions=2)
     with pytest.raises(ValueError, match="2 test images, got 3"):
-        draw(LABELS, 2, shots=2, repetitions=3)
+        draw(LABELS, 3, 2, shots=2, repetitions=3)
 
 
 def test_a_probe_is_scikit_learn_s_ridge_at_the_best_held_penalty():
@@ -40,7 +42,7 @@ def test_a_probe_is_scikit_learn_s_ridge_at_the_best_held_penalty():
         for n in (60, 45)
     )
     answers = torch.arange(45) % 3
-    deal = draw(LABELS, 45, shots=4, repetitions=3)
+    deal = draw(LABELS, 3, 45, shots=4, repetitions=3)
     found = few_shot((x, asked), (LABELS, answers), deal)
     for bank, part, mine in zip(deal.banks, deal.queries, found, strict=True):
         mean, scale = x[bank].mean(0), x[bank].std(0, correction=0) + 1e-5
@@ -66,7 +68,7 @@ def test_a_probe_is_scikit_learn_s_ridge_at_the_best_held_penalty():
 
 
 def test_features_that_do_not_vary_have_no_accuracy():
-    deal = draw(LABELS, 10, shots=4, repetitions=2)
+    deal = draw(LABELS, 3, 10, shots=4, repetitions=2)
     x = torch.ones(60, 5), torch.ones(10, 5)
     found = few_shot(x, (LABELS, LABELS[:10]), deal)
     assert all(math.isnan(f["accuracy"]) for f in found)
@@ -129,6 +131,7 @@ def test_a_row_a_layer_token_and_repetition():
     row = summary.loc[("stages.3.0.out", EACH)]
     assert row.accuracy == pytest.approx(accuracy[3].mean())
     assert row.se == pytest.approx(abs(np.subtract(*accuracy[3])) / 2)
+    assert len(tokenprobes.last_positions(table)) == 4 * 2
     single = table[table.tokens == EACH]
     assert single.groupby(["row", "column"]).size().tolist() == [8] * 4
     assert table[table.tokens != EACH].row.isna().all()
