@@ -12,7 +12,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from helpers import images, zoo
+from helpers import images as image_sets
+from helpers import zoo
 from helpers.training import (
     RECIPES,
     augment,
@@ -233,7 +234,7 @@ def test_digits_are_brought_to_the_size_of_the_lab() -> None:
 
 def test_digits_for_tests_are_not_trained_on() -> None:
     seen, labels = data._digits()
-    held, kept = (images.load("digits", s) for s in ("test", "train"))
+    held, kept = (image_sets.load("digits", s) for s in ("test", "train"))
     assert len(seen) + len(held) == 1797
     assert labels.tolist() == kept.labels.tolist()
 
