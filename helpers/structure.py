@@ -6,9 +6,10 @@ returns one number in units of CKA, a share, or a depth. They are read by
 `claims.estimate`, which adds the interval. Do not use them on maps of a few
 layers: a third or a quarter must hold at least one.
 
-Sources: Raghu et al. 2021, section 4 (figures 1 and 2); Shekhar et al. 2022,
-section 2.1 (figure 1). The papers describe their figures in words; turning
-words into these numbers is the book's doing.
+Sources: Raghu et al. 2021, section 4 (figures 1 and 2), section 8 (figure
+12), appendices G and H; Shekhar et al. 2022, section 2.1 (figure 1). The
+papers describe their figures in words; turning words into these numbers is
+the book's doing.
 """
 
 from collections.abc import Sequence
@@ -63,6 +64,64 @@ def contrast(c: Floats, stage: NDArray[np.int64]) -> float:
     return float(c[same & others].mean() - c[~same].mean())
 
 
+def cuts(c: Floats) -> range:
+    """Tell where a map may be cut in two: a twelfth on either side, or two.
+
+    Returns:
+        Numbers of layers below the cut.
+    """
+    least = max(2, len(c) // 12)
+    return range(least, len(c) - least + 1)
+
+
+def two_blocks(c: Floats, cut: int) -> float:
+    """Tell how much of a map is explained by two blocks of layers.
+
+    Args:
+        c: the map of one model with itself.
+        cut: the number of layers in the first block.
+
+    Returns:
+        Share of the variance of the pairs of different layers that three
+        averages explain: within the first block, within the second, across.
+    """
+    second = np.arange(len(c)) >= cut
+    return _explained(c, second[:, None].astype(int) + second)
+
+
+def gradual(c: Floats) -> float:
+    """Tell how much of a map is explained by how far apart two layers lie.
+
+    Returns:
+        Share of the variance of the pairs of different layers that their
+        averages explain, one for each distance in the list of layers.
+    """
+    order = np.arange(len(c))
+    return _explained(c, np.abs(order[:, None] - order))
+
+
+def best_cut(c: Floats) -> int:
+    """Find the cut for which `two_blocks` is largest."""
+    return max(cuts(c), key=lambda cut: two_blocks(c, cut))
+
+
+def blockiness(c: Floats) -> float:
+    """Subtract what distance explains from what the best two blocks do."""
+    return two_blocks(c, best_cut(c)) - gradual(c)
+
+
+def _explained(c: Floats, group: NDArray[np.int64]) -> float:
+    others = ~np.eye(len(c), dtype=bool)
+    values, groups = c[others], group[others]
+    sums = np.bincount(groups, values)
+    counts = np.bincount(groups)
+    means = sums / np.maximum(counts, 1)
+    variance = np.var(values)
+    if not variance > 0:
+        return float("nan")
+    return float(1 - np.mean((values - means[groups]) ** 2) / variance)
+
+
 def matched_depth(c: Floats, depths: Floats, upper: bool) -> float:
     """Average the depth of the most similar column over half of the rows.
 
@@ -96,6 +155,31 @@ def early_agreement(c: Floats) -> float:
 def late_drop(c: Floats) -> float:
     """Subtract the last quarter of the diagonal from the rest, in the mean."""
     return early_agreement(c) - float(np.diag(c)[3 * len(c) // 4 :].mean())
+
+
+def counterparts(c: Floats, third: int | None = None) -> float:
+    """Average CKA of layers of equal number in two models.
+
+    Args:
+        c: the map of two models with the same layers.
+        third: 0 for the first third of the layers, 1 for the middle one, 2
+            for the last; all layers by default.
+
+    Raises:
+        ValueError: the models do not have the same number of layers.
+    """
+    if c.shape[0] != c.shape[1]:
+        raise ValueError(
+            f"the models have {c.shape[0]} and {c.shape[1]} layers; layers "
+            "of equal number correspond only in models of one architecture"
+        )
+    parts = np.array_split(np.diag(c), 3)
+    return float((np.diag(c) if third is None else parts[third]).mean())
+
+
+def fading(c: Floats) -> float:
+    """Subtract the last third of the diagonal from the first, in the mean."""
+    return counterparts(c, 0) - counterparts(c, 2)
 
 
 def alignment(c: Floats, reach: int = 1) -> float:

@@ -70,3 +70,51 @@ def test_lean_follows_the_brighter_half():
     c[:6, :3] = c[6:, 3:] = 0.5
     assert structure.lean(c, first_quarter=True) == pytest.approx(-0.5)
     assert structure.lean(c, first_quarter=False) == pytest.approx(0.5)
+
+
+EARLY = np.arange(12) < 4
+BLOCKS = (EARLY[:, None] == EARLY).astype(float)
+
+
+def test_two_blocks_of_two_blocks():
+    assert structure.two_blocks(BLOCKS, 4) == pytest.approx(1)
+    assert structure.best_cut(BLOCKS) == 4
+    assert structure.two_blocks(BLOCKS, 6) < 1
+
+
+def test_a_gradual_map_is_explained_by_distance():
+    assert structure.gradual(SAME) == pytest.approx(1)
+    assert structure.blockiness(SAME) < 0 < structure.blockiness(BLOCKS)
+
+
+def test_explained_share_equals_a_regression_on_group_dummies():
+    c = np.random.default_rng(0).random((9, 9))
+    c = c + c.T
+    rows, columns = np.nonzero(~np.eye(9, dtype=bool))
+    below = (rows < 3).astype(int) + (columns < 3)
+    dummies = below[:, None] == np.arange(3)
+    y = c[rows, columns]
+    rest = y - dummies @ np.linalg.lstsq(dummies * 1.0, y, rcond=None)[0]
+    expected = 1 - rest.var() / y.var()
+    assert structure.two_blocks(c, 3) == pytest.approx(expected)
+
+
+def test_a_constant_map_has_no_blocks_to_find():
+    assert np.isnan(structure.gradual(np.ones((5, 5))))
+
+
+def test_cuts_leave_a_twelfth_on_either_side():
+    assert list(structure.cuts(np.ones((36, 36))))[::30] == [3, 33]
+    assert list(structure.cuts(np.ones((5, 5)))) == [2, 3]
+
+
+def test_counterparts_and_fading_by_thirds():
+    c = np.diag([0.9] * 4 + [0.6] * 4 + [0.3] * 4)
+    assert structure.counterparts(c) == pytest.approx(0.6)
+    assert structure.counterparts(c, 1) == pytest.approx(0.6)
+    assert structure.fading(c) == pytest.approx(0.6)
+
+
+def test_counterparts_need_one_architecture():
+    with pytest.raises(ValueError, match="12 and 24 layers"):
+        structure.counterparts(np.ones((12, 24)))
