@@ -15,6 +15,7 @@ the book's doing.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from helpers.minibatch import Floats
@@ -120,6 +121,22 @@ def _explained(c: Floats, group: NDArray[np.int64]) -> float:
     if not variance > 0:
         return float("nan")
     return float(1 - np.mean((values - means[groups]) ** 2) / variance)
+
+
+def thinned(table: pd.DataFrame, most: int = 100) -> pd.DataFrame:
+    """Keep so few layers of a map that it can be drawn.
+
+    Args:
+        table: as `Comparison.table` writes it, of one map or several.
+        most: the number of layers a side that are kept at most.
+
+    Returns:
+        The rows of every k-th layer of a side, the first among them.
+    """
+    for side in ("layer_x", "layer_y"):
+        layers = table[side].unique()
+        table = table[table[side].isin(layers[:: -(-len(layers) // most)])]
+    return table
 
 
 def matched_depth(c: Floats, depths: Floats, upper: bool) -> float:

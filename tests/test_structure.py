@@ -1,6 +1,7 @@
 """The numbers read off CKA maps, on maps whose answer is plain."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import structure
@@ -118,3 +119,12 @@ def test_counterparts_and_fading_by_thirds():
 def test_counterparts_need_one_architecture():
     with pytest.raises(ValueError, match="12 and 24 layers"):
         structure.counterparts(np.ones((12, 24)))
+
+
+def test_thinned_keeps_every_kth_layer_of_the_longer_side():
+    pairs = [(f"a{i}", f"b{j}") for i in range(7) for j in range(3)]
+    table = pd.DataFrame(pairs, columns=["layer_x", "layer_y"])
+    kept = structure.thinned(table, most=3)
+    assert kept.layer_x.unique().tolist() == ["a0", "a3", "a6"]
+    assert kept.layer_y.unique().tolist() == ["b0", "b1", "b2"]
+    assert len(kept) == 9
