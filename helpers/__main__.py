@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from helpers.choices import unknown
 from helpers.paths import checkout
 
 MISTAKE = 2
@@ -194,7 +193,7 @@ def doctor() -> None:
 def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All models of the zoo, in order.")
+        bool, typer.Option("--all", help="All models of the zoo.")
     ] = False,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Instead of the recipe's.")
@@ -208,21 +207,17 @@ def train(
     resume: Annotated[
         bool, typer.Option(help="Go on with a training broken off.")
     ] = True,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Models trained at once.")
+    ] = None,
 ) -> None:
     """Train bundled models and put them into the zoo."""
-    from helpers import training, zoo
+    from helpers import training
 
-    chosen = list(zoo.NAMES) if everything else names or []
+    chosen = list(training.RECIPES) if everything else names or []
     if not chosen:
         raise ValueError("train what? Give a name of the zoo, or --all")
-    for name in chosen:
-        if name not in zoo.NAMES:
-            raise unknown("lab model", name, zoo.NAMES)
-    for name in chosen:
-        training.train(
-            name, steps=steps, device=device, resume=resume, seconds=seconds
-        )
-        training.finish(name, device=device)
+    training.run(chosen, steps, seconds, device, resume, jobs)
 
 
 if __name__ == "__main__":

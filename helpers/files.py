@@ -1,4 +1,4 @@
-"""Labelled pictures in files: folders, parquet, scikit-learn's digits.
+"""Labelled pictures in files: folders, parquet, digits, bare garments.
 
 Each reader finds the rows of a split and decodes pictures when asked to.
 Where a set has no split of its own, every fifth picture is for testing. Do
@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
+from helpers import wardrobe
 
 Index = NDArray[np.int64]
 Read = Callable[[Index], list[Image.Image]]
@@ -58,6 +60,24 @@ def digits(split: str) -> Found:
         lambda rows: [Image.fromarray(grey[i]).convert("RGB") for i in rows],
         "CC BY 4.0",
         "Optical Recognition of Handwritten Digits (UCI), scikit-learn",
+    )
+
+
+def fashion_mnist(split: str) -> Found:
+    """Find the photographs the lab's scenes are composed from, 28 by 28.
+
+    They are grey, without fabric or background; the part of Fashion-MNIST
+    that `data/make_garments.py` keeps.
+    """
+    pixels, first = wardrobe.photographs(split)
+    grey = pixels.numpy()
+    return Found(
+        np.arange(len(grey)),
+        np.repeat(np.arange(len(first) - 1), np.diff(first)),
+        wardrobe.GARMENTS,
+        lambda rows: [Image.fromarray(grey[i]).convert("RGB") for i in rows],
+        "MIT",
+        "Fashion-MNIST (Zalando SE), its clear part",
     )
 
 

@@ -5,6 +5,7 @@ A spec is a string:
 - `wardrobe`, or `wardrobe:<variant>` (`wardrobe:sketch`,
   `wardrobe:gaussian_noise-3`): the lab's composed scenes;
 - `digits`: scikit-learn's handwritten digits;
+- `fashion_mnist`: the photographs of the scenes alone, small and grey;
 - `folder:<path>`: one subfolder a class; with `train` and `test` (or `val`)
   folders above these, or else every fifth image is the test split;
 - `parquet:<path>`: a parquet file, or a folder of files with the split in
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from helpers.models import VisionModel
 
 SPLITS = ("train", "test")
-SETS = ("wardrobe", "digits", "folder:<path>", "parquet:<path>")
+BUNDLED = {"digits": files.digits, "fashion_mnist": files.fashion_mnist}
+SETS = ("wardrobe", *BUNDLED, "folder:<path>", "parquet:<path>")
 AHEAD = 2  # batches in preparation while the model works
 
 Index = files.Index
@@ -161,7 +163,7 @@ def check(spec: str) -> str:
     elif kind in ("folder", "parquet"):
         if not rest or not Path(rest).exists():
             raise FileNotFoundError(f"no images at {rest!r} (from {spec!r})")
-    elif kind != "digits" or rest:
+    elif spec not in BUNDLED:
         raise unknown("image set", spec, SETS)
     return spec
 
@@ -190,8 +192,8 @@ def load(
     if kind == "wardrobe":
         index = _draw(np.arange(wardrobe.SIZES[split]), limit, seed, spec)
         return _wardrobe(spec, split, index, rest or "none")
-    if kind == "digits":
-        found = files.digits(split)
+    if kind in BUNDLED:
+        found = BUNDLED[kind](split)
     elif kind == "folder":
         found = files.folder(Path(rest), split)
     else:

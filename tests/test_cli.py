@@ -105,20 +105,14 @@ def test_claims(book):
 
 def test_train(monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        training, "train", lambda *a, **k: calls.append((a, k))
-    )
-    monkeypatch.setattr(
-        training, "finish", lambda *a, **k: calls.append((a, k))
-    )
-    result = vitscope("train", "mae", "--steps", "3", "--no-resume")
+    monkeypatch.setattr(training, "run", lambda *a: calls.append(a))
+    given = ["train", "mae", "--steps", "3", "--no-resume", "--jobs", "2"]
+    result = vitscope(*given)
     assert result.exit_code == 0, result.output
+    assert vitscope("train", "--all").exit_code == 0
     assert calls == [
-        (
-            ("mae",),
-            {"steps": 3, "device": None, "resume": False, "seconds": None},
-        ),
-        (("mae",), {"device": None}),
+        (["mae"], 3, None, None, False, 2),
+        (list(training.RECIPES), None, None, None, True, None),
     ]
 
 

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from helpers import images, models, wardrobe
 from helpers.models import VisionModel
+from helpers.paths import DATA
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -93,6 +94,19 @@ def test_digits_splits_are_disjoint_and_complete() -> None:
     np.testing.assert_array_equal(test.labels, data.target[test.index])
     grey = np.asarray(test[0])[:, :, 0] * (16 / 255)
     np.testing.assert_allclose(grey, data.images[test.index[0]], atol=0.04)
+
+
+def test_bare_garments_are_the_ones_that_the_scenes_wear() -> None:
+    bare = images.load("fashion_mnist", "test")
+    assert len(bare) == sum(np.bincount(bare.labels, minlength=10)) > 1000
+    scene = images.load("wardrobe", limit=5)
+    for garment, row in zip(
+        *(scene.targets[k] for k in ("garment", "photograph")), strict=True
+    ):
+        assert bare.labels[row] == garment
+    with np.load(DATA / "garments.npz") as arrays:
+        first = arrays["test_images"][7]
+    np.testing.assert_array_equal(np.asarray(bare[7])[:, :, 1], first)
 
 
 def test_batches_prepare_each_image_for_each_model(tiny: VisionModel) -> None:

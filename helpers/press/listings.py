@@ -100,7 +100,7 @@ def datasets() -> str:
     lines: list[tuple[str, ...]] = [
         ("images", "classes", "train", "test", "licence")
     ]
-    for spec in ("wardrobe", "digits"):
+    for spec in ("wardrobe", *images.BUNDLED):
         train, test = (images.load(spec, split) for split in images.SPLITS)
         sizes = (len(test.class_names), len(train), len(test))
         lines.append((spec, *map(str, sizes), test.licence))

@@ -1,17 +1,17 @@
-"""`python -m helpers.training NAME`: train a lab model where typer is not."""
+"""`python -m helpers.training NAME ...`: train lab models without typer."""
 
 import argparse
 
-from helpers.training import finish, train
+from helpers.training import RECIPES, run
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("name", help="model of the zoo")
+parser.add_argument("names", nargs="*", help="models of the zoo; none: all")
 parser.add_argument("--steps", type=int, help="instead of the recipe's")
 parser.add_argument("--seconds", type=float, help="train about that long")
 parser.add_argument("--device", help="cpu, cuda, cuda:1, ...")
 parser.add_argument("--no-resume", dest="resume", action="store_false")
+parser.add_argument("--jobs", type=int, help="models trained at once")
 
 if __name__ == "__main__":
     given = vars(parser.parse_args())
-    train(**given)
-    finish(given["name"], device=given["device"])
+    run(given.pop("names") or list(RECIPES), **given)

@@ -9,7 +9,7 @@ import helpers
 from helpers import zoo
 from helpers.training.checkpoints import RUNS, load, place
 from helpers.training.evaluation import evaluate
-from helpers.training.loop import start
+from helpers.training.loop import on_device, start
 from helpers.training.mae import MAE
 from helpers.training.recipes import Augmentation, Recipe
 from helpers.training.recipes import recipe as recipe_of
@@ -56,8 +56,7 @@ def finish(
         ValueError: when the training has not reached its last step.
     """
     full = recipe_of(name)
-    cuda = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device or cuda)
+    device = on_device(device)
     saved = load(place(runs, name), device)
     steps = saved.steps
     if not saved.complete:

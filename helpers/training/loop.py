@@ -8,7 +8,7 @@ killed and resumed has the losses of one that was not.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -92,13 +92,23 @@ def one_step(
     return loss.detach()
 
 
-def steps_in(
-    seconds: float, name: str, recipe: Recipe, device: torch.device
-) -> int:
-    """Count the steps that fit into some seconds, from three that are timed.
+def on_device(device: str | torch.device | None) -> torch.device:
+    """Return the device asked for, or the GPU when there is one."""
+    return torch.device(
+        device or ("cuda" if torch.cuda.is_available() else "cpu")
+    )
 
-    The steps are taken on a throw-away objective.
+
+def pace(name: str, recipe: Recipe, device: torch.device) -> float:
+    """Time a training step, in seconds: the median of three.
+
+    The steps are taken on a throw-away objective; fine-tuning is timed from
+    a random start, which costs the same.
     """
+    if recipe.objective == "finetune":
+        recipe = replace(recipe, objective="supervised")
+    if device.type == "cpu":
+        recipe = for_cpu(recipe)
     objective = start(name, recipe).to(device).train()
     adam = optimiser(objective, recipe)
     times = []
@@ -106,7 +116,7 @@ def steps_in(
         begin = time.perf_counter()
         one_step(objective, adam, recipe, step, 1000, device).item()
         times.append(time.perf_counter() - begin)
-    return max(1, int(seconds / sorted(times[1:])[1]))
+    return sorted(times[1:])[1]
 
 
 def train(
@@ -143,11 +153,9 @@ def train(
     """
     if steps is not None and seconds is not None:
         raise ValueError("give steps or seconds, not both")
-    recipe = recipe or recipe_of(name)
-    cuda = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device or cuda)
-    recipe = for_cpu(recipe) if device.type == "cpu" else recipe
+    recipe, device = recipe or recipe_of(name), on_device(device)
     path = place(runs, name)
+    recipe = for_cpu(recipe) if device.type == "cpu" else recipe
     with torch.random.fork_rng():
         return _train(name, recipe, steps, seconds, device, resume, path)
 
@@ -176,7 +184,7 @@ def _train(
             )
         steps = saved.steps
     elif seconds is not None:
-        steps = steps_in(seconds, name, recipe, device)
+        steps = max(1, int(seconds / pace(name, recipe, device)))
     steps = recipe.steps if steps is None else steps
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
@@ -201,8 +209,8 @@ def _train(
             if not math.isfinite(sum(losses)):
                 raise FloatingPointError(f"{name}: the loss is not finite")
         if report:
-            pace = (step + 1 - first) / (now - begin)
-            _report(name, losses, steps, pace, recipe.batch)
+            speed = (step + 1 - first) / (now - begin)
+            _report(name, losses, steps, speed, recipe.batch)
             reported = now
         if keep:
             Checkpoint(
@@ -226,12 +234,12 @@ def describe(device: torch.device) -> str:
 
 
 def _report(
-    name: str, losses: list[float], steps: int, pace: float, batch: int
+    name: str, losses: list[float], steps: int, speed: float, batch: int
 ) -> None:
-    """Print one line on how far a training is; pace is in steps a second."""
+    """Print one line on how far a training is; speed is in steps a second."""
     print(
         f"{name}: step {len(losses)}/{steps}  loss {losses[-1]:.4f}  "
-        f"{pace * batch:.0f} scenes/s  {(steps - len(losses)) / pace:.0f} s "
+        f"{speed * batch:.0f} scenes/s  {(steps - len(losses)) / speed:.0f} s "
         "left",
         flush=True,
     )
