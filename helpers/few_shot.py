@@ -117,8 +117,7 @@ def accuracy(
 
     Returns:
         One row a layer and draw: `model`, `layer`, `depth`, `draw`,
-        `accuracy` (a share), `chance` (that of the largest class in the
-        queries).
+        `accuracy` (a share).
 
     Raises:
         ValueError: an unknown target or layer, or features that are the same
@@ -128,7 +127,6 @@ def accuracy(
     pairs = zip(banks, queries, strict=True)
     for number, (bank, asked) in enumerate(pairs):
         known, truth = labels(bank, target), labels(asked, target)
-        chance = truth.bincount().max().item() / len(truth)
         x, q = (
             features.extract(model, part, layers, tokens)
             for part in (bank, asked)
@@ -149,7 +147,6 @@ def accuracy(
                     "depth": depth(model, layer),
                     "draw": number,
                     "accuracy": right.double().mean().item(),
-                    "chance": chance,
                 }
             )
     table = pd.DataFrame(rows)
@@ -162,6 +159,22 @@ def accuracy(
         tokens=tokens,
     )
     return table
+
+
+def averaged(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Average accuracies over the draws, with standard errors.
+
+    Args:
+        table: as `accuracy` writes it, of any number of models.
+        *by: further columns that tell measurements apart.
+
+    Returns:
+        One row a model and layer: those columns, `model`, `layer`, `depth`,
+        `accuracy`, `se` (NaN of a single draw).
+    """
+    groups = table.groupby([*by, "model", "layer", "depth"], sort=False)
+    found = groups["accuracy"].agg(accuracy="mean", se="sem")
+    return found.reset_index()
 
 
 def middle(table: pd.DataFrame) -> pd.Series:

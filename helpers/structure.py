@@ -123,20 +123,25 @@ def _explained(c: Floats, group: NDArray[np.int64]) -> float:
     return float(1 - np.mean((values - means[groups]) ** 2) / variance)
 
 
-def thinned(table: pd.DataFrame, most: int = 100) -> pd.DataFrame:
-    """Keep so few layers of a map that it can be drawn.
+def thinned(table: pd.DataFrame, by: str, most: int = 100) -> pd.DataFrame:
+    """Keep so few layers of each map that it can be drawn.
 
     Args:
-        table: as `Comparison.table` writes it, of one map or several.
+        table: rows of several maps, as `Comparison.table` writes them.
+        by: the column that tells the maps apart.
         most: the number of layers a side that are kept at most.
 
     Returns:
         The rows of every k-th layer of a side, the first among them.
     """
-    for side in ("layer_x", "layer_y"):
-        layers = table[side].unique()
-        table = table[table[side].isin(layers[:: -(-len(layers) // most)])]
-    return table
+    kept = []
+    for _, part in table.groupby(by, sort=False):
+        for side in ("layer_x", "layer_y"):
+            layers = part[side].unique()
+            chosen = layers[:: -(-len(layers) // most)]
+            part = part[part[side].isin(chosen)]
+        kept.append(part)
+    return pd.concat(kept)
 
 
 def matched_depth(c: Floats, depths: Floats, upper: bool) -> float:

@@ -84,11 +84,18 @@ def test_accuracy_is_that_of_a_ridge_of_scikit_learn(measured):
 
 
 def test_table_has_a_row_a_layer_and_draw(measured):
-    _, queries, table = measured
+    *_, table = measured
     assert len(table) == 12 * 2
     assert table.attrs["shots"] == 5
-    share = np.bincount(queries[0].labels).max() / 30
-    assert (table.chance[table.draw == 0] == share).all()
+
+
+def test_averages_over_draws_with_their_standard_error(measured):
+    *_, table = measured
+    found = few_shot.averaged(table)
+    assert found.layer.tolist() == [f"blocks.{i}.out" for i in range(12)]
+    a, b = table[table.layer == "blocks.3.out"].accuracy
+    assert found.accuracy[3] == pytest.approx((a + b) / 2)
+    assert found.se[3] == pytest.approx(abs(a - b) / 2)
 
 
 def test_middle_third_by_draw(measured):

@@ -121,10 +121,19 @@ def test_counterparts_need_one_architecture():
         structure.counterparts(np.ones((12, 24)))
 
 
-def test_thinned_keeps_every_kth_layer_of_the_longer_side():
-    pairs = [(f"a{i}", f"b{j}") for i in range(7) for j in range(3)]
-    table = pd.DataFrame(pairs, columns=["layer_x", "layer_y"])
-    kept = structure.thinned(table, most=3)
-    assert kept.layer_x.unique().tolist() == ["a0", "a3", "a6"]
-    assert kept.layer_y.unique().tolist() == ["b0", "b1", "b2"]
-    assert len(kept) == 9
+def test_thinned_keeps_every_kth_layer_of_a_longer_side_of_each_map():
+    short = [("m", f"a{i}", f"b{j}") for i in range(3) for j in range(3)]
+    long = [("n", f"a{i}", f"b{j}") for i in range(7) for j in range(3)]
+    table = pd.DataFrame(short + long, columns=["map", "layer_x", "layer_y"])
+    kept = structure.thinned(table, "map", most=3)
+    assert len(kept) == 9 + 9
+    assert kept.layer_x[kept["map"] == "n"].unique().tolist() == [
+        "a0",
+        "a3",
+        "a6",
+    ]
+    assert kept.layer_y[kept["map"] == "n"].unique().tolist() == [
+        "b0",
+        "b1",
+        "b2",
+    ]
