@@ -121,11 +121,14 @@ def varies(x: Tensor, first: Tensor) -> bool:
     return False
 
 
-def refuse_constant() -> ValueError:
-    """Make the error for features that are the same for all images."""
-    return ValueError(
-        "the bank's features are the same for all images: nothing to read"
-    )
+class ConstantFeaturesError(ValueError):
+    """The features are the same for all images of the bank."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the bank's features are the same for all images, so there is "
+            "nothing to read out"
+        )
 
 
 def positive(values: Sequence[float], what: str) -> tuple[float, ...]:

@@ -128,7 +128,7 @@ def neighbours(
     if k > size:
         raise ValueError(f"k = {k}, but the bank holds {size} images")
     if not varied:
-        raise inputs.refuse_constant()
+        raise inputs.ConstantFeaturesError()
     similarity, index = zip(*best, strict=True)
     return torch.cat(similarity), torch.cat(index)
 

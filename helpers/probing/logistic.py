@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.probing import inputs
-from helpers.probing.ridge import spectrum
+from helpers.probing.least_squares import spectrum
 
 MAX_STEPS = 500
 ROUND = 30  # steps after which the coordinates are chosen anew
@@ -88,7 +88,7 @@ def logistic(
     labels = inputs.labels(bank_labels, len(bank), bank.device)
     total = inputs.count(labels, classes)
     if not inputs.varies(bank, bank[0]):
-        raise inputs.refuse_constant()
+        raise inputs.ConstantFeaturesError()
     mean = inputs.exact(bank).mean(0)
     x, seen = inputs.exact(bank) - mean, inputs.exact(queries) - mean
     if len(x) < x.shape[1]:  # weights lie in the span of the images
@@ -161,7 +161,8 @@ def _round(
             loss = F.cross_entropy(turned @ z, y, reduction="sum")
             loss = loss + penalty / 2 * size
         (z.grad,) = torch.autograd.grad(loss, z)
-        return loss.detach()
+        value: Tensor = loss.detach()
+        return value
 
     search.step(closure)
     closure()

@@ -19,8 +19,9 @@ from torch import Tensor
 from helpers.choices import unknown
 from helpers.probing import inputs
 from helpers.probing.knn import neighbours, votes
+from helpers.probing.least_squares import SMALLEST_SCALE
 from helpers.probing.logistic import logistic
-from helpers.probing.ridge import PENALTIES, SMALLEST_SCALE, RidgeStatistics
+from helpers.probing.ridge import PENALTIES, RidgeStatistics
 
 SETTINGS: dict[str, tuple[float, ...]] = {
     "knn": (20,),
@@ -40,7 +41,7 @@ class Readout:
             between about -1 and 1 (ridge), logits (logistic).
         setting: the chosen k or penalty.
         converged: whether the solver reached the solution.
-        tried: held-out accuracy by setting; empty if there was one setting.
+        tried: held-out accuracy by setting; empty if nothing was held out.
     """
 
     scores: Tensor
@@ -109,8 +110,9 @@ def readouts(
         settings: numbers of neighbours or penalties to choose from, each set
             for itself; by default 20 neighbours, the penalties from 2^-10 to
             2^19, and 1.
-        held_out: share of each class of the bank that the choice is made on;
-            a class of one image stays in the fit.
+        held_out: share of each class of the bank that the choice is made
+            on; a class of one image stays in the fit. With one setting it
+            may be 0: nothing is then held out.
         seed: which images are held out.
 
     Returns:
@@ -124,17 +126,19 @@ def readouts(
     Warns:
         NotConverged: the solver ran out of steps.
     """
-    if probe not in _SCORE:
-        raise unknown("probe", probe, _SCORE)
-    grid = sorted(settings or SETTINGS[probe], reverse=True)
+    check(probe)
+    given = SETTINGS[probe] if settings is None else settings
+    grid = sorted(inputs.positive(given, "settings"), reverse=True)
     bank = inputs.features(bank, "bank")
+    if not inputs.varies(bank, bank[0]):
+        raise inputs.ConstantFeaturesError()
     sets = {}
-    for name, given in bank_labels.items():
-        labels = inputs.labels(given, len(bank), bank.device)
+    for name, y in bank_labels.items():
+        labels = inputs.labels(y, len(bank), bank.device)
         sets[name] = _Set(labels, inputs.count(labels))
-    score, tried = _SCORE[probe], {name: dict[float, float]() for name in sets}
-    chosen = dict.fromkeys(sets, grid[0])
-    if len(grid) > 1:
+    score, chosen = _SCORE[probe], dict.fromkeys(sets, grid[0])
+    tried: dict[str, dict[float, float]] = {name: {} for name in sets}
+    if held_out or len(grid) > 1:
         held = hold_out([s.labels for s in sets.values()], held_out, seed)
         fit = [_Set(s.labels[~held], s.classes) for s in sets.values()]
         found, _ = score(bank[~held], fit, bank[held], grid)
@@ -154,6 +158,17 @@ def readouts(
         )
         for name, scores in zip(sets, found, strict=True)
     }
+
+
+def check(probe: str) -> str:
+    """Refuse an unknown probe.
+
+    Raises:
+        ValueError: names the nearest ones.
+    """
+    if probe not in SETTINGS:
+        raise unknown("probe", probe, SETTINGS)
+    return probe
 
 
 def hold_out(sets: Sequence[Tensor], share: float, seed: int) -> Tensor:

@@ -15,18 +15,16 @@ Do not read the scores as probabilities; `helpers.probing.logistic` has them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from helpers.hsic import full_precision, rounding
 from helpers.probing import inputs
+from helpers.probing.least_squares import RidgeFit, Sums, fit_rows
 
 PENALTIES = tuple(2.0**k for k in range(-10, 20))
-SMALLEST_SCALE = 1e-5  # added to each standard deviation
+SHIFT_IMAGES = 2**10  # whose mean is taken off all
 KEPT = 4  # times the width: up to so many images are kept as they are
-ROWS = 2**11  # images multiplied at a time
 
 
 def ridge(
@@ -61,53 +59,6 @@ def ridge(
     return statistics.solve().scores(queries, penalties)
 
 
-@dataclass(frozen=True)
-class RidgeFit:
-    """Ridge regressions on one bank, for any penalty.
-
-    Attributes:
-        mean: (d,) of the bank.
-        scale: (d,) standard deviation of the bank plus 1e-5.
-        basis: (d, r) directions that the eigenvalues belong to.
-        values: (r,) eigenvalues.
-        target: (r, all classes) what each direction says of each class.
-        offset: (all classes,) intercepts.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    basis: Tensor
-    values: Tensor
-    target: Tensor
-    offset: Tensor
-
-    def scores(self, queries: Tensor, penalties: Sequence[float]) -> Tensor:
-        """Score every class.
-
-        Args:
-            queries: (n, d) features.
-            penalties: one or more.
-
-        Returns:
-            (penalties, n, all classes); sets of labels lie side by side.
-
-        Raises:
-            ValueError: queries of another width, NaN or infinite, or a
-                penalty that is not positive.
-        """
-        grid = inputs.positive(penalties, "penalties")
-        queries = inputs.fits(queries, len(self.mean)).to(self.mean.device)
-        x = queries - self.mean.to(queries.dtype)
-        out = x.new_empty(len(grid), len(x), len(self.offset))
-        offset = self.offset.to(x.dtype)
-        with full_precision(x.device):
-            for scores, penalty in zip(out, grid, strict=True):
-                shrunk = self.target / (self.values + penalty)[:, None]
-                weights = self.basis @ shrunk / self.scale[:, None]
-                torch.addmm(offset, x, weights.to(x.dtype), out=scores)
-        return out
-
-
 class RidgeStatistics:
     """What ridge regression must know of a bank, added up in batches.
 
@@ -126,7 +77,7 @@ class RidgeStatistics:
         self.images = 0
         self._counts = torch.zeros(sum(classes), dtype=torch.int64)
         self._rows: list[tuple[Tensor, Tensor]] = []
-        self._sums: _Sums | None = None
+        self._sums: Sums | None = None
 
     def update(self, x: Tensor, labels: Tensor) -> RidgeStatistics:
         """Take in a batch.
@@ -188,7 +139,7 @@ class RidgeStatistics:
             inputs.covered(self._counts[first : first + classes])
             first += classes
         if self._sums is None:
-            return _fit_rows(self._rows, self._counts)
+            return fit_rows(self._rows, self._counts)
         return self._sums.fit(self.images, self._counts)
 
     def _take(self, x: Tensor, columns: Tensor) -> None:
@@ -201,112 +152,11 @@ class RidgeStatistics:
         full = self._sums is not None or self.images > KEPT * x.shape[1]
         self._rows.append((x if full else x.clone(), columns))
         if full:
-            self._fold(x[:ROWS].mean(0))
+            self._fold(x[:SHIFT_IMAGES].mean(0))
 
     def _fold(self, shift: Tensor) -> None:
         if self._sums is None:
-            self._sums = _Sums(shift, len(self._counts))
+            self._sums = Sums(shift, len(self._counts))
         for x, columns in self._rows:
             self._sums.add(x, columns)
         self._rows.clear()
-
-
-class _Sums:
-    """Sums over images of features minus a shift, in float64."""
-
-    def __init__(self, shift: Tensor, classes: int) -> None:
-        width = len(shift)
-        self.shift = shift
-        self.total = inputs.exact(torch.zeros_like(shift))
-        self.gram = self.total.new_zeros(width, width)
-        self.by_class = self.total.new_zeros(classes, width)
-
-    def add(self, x: Tensor, columns: Tensor) -> None:
-        with full_precision(x.device):
-            for rows, where in zip(
-                torch.split(x, ROWS), torch.split(columns, ROWS), strict=True
-            ):
-                part = rows - self.shift
-                self.gram += inputs.exact(part.T @ part)
-                self.total += inputs.exact(part.sum(0))
-                self.by_class += _by_class(part, where, len(self.by_class))
-
-    def merge(self, other: _Sums, images: int, counts: Tensor) -> None:
-        by = inputs.exact(other.shift) - inputs.exact(self.shift)
-        cross = torch.outer(by, other.total)
-        self.gram += other.gram + cross + cross.T
-        self.gram += images * torch.outer(by, by)
-        self.total += other.total + images * by
-        self.by_class += other.by_class + torch.outer(counts.to(by), by)
-
-    def fit(self, images: int, counts: Tensor) -> RidgeFit:
-        mean = self.total / images
-        gram = self.gram - torch.outer(mean, self.total)
-        variance = gram.diagonal().clamp(min=0) / images
-        by_class = self.by_class - torch.outer(counts.to(mean), mean)
-        mean = mean + inputs.exact(self.shift)
-        scale = _scale(variance, mean, self.shift.dtype)
-        values, basis = torch.linalg.eigh(gram / torch.outer(scale, scale))
-        return _fit(
-            mean, scale, values, basis, by_class, counts.to(mean) / images
-        )
-
-
-def _fit_rows(
-    rows: Sequence[tuple[Tensor, Tensor]], counts: Tensor
-) -> RidgeFit:
-    """Fit as `_Sums.fit`, from the images themselves."""
-    x = torch.cat([inputs.exact(x) for x, _ in rows])
-    columns = torch.cat([c for _, c in rows])
-    mean = x.mean(0)
-    x -= mean
-    by_class = _by_class(x, columns, len(counts))
-    scale = _scale(x.square().mean(0), mean, rows[0][0].dtype)
-    x /= scale
-    values, basis = spectrum(x)
-    return _fit(mean, scale, values, basis, by_class, counts.to(mean) / len(x))
-
-
-def spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Decompose X'X, by way of XX' where images are fewer than features.
-
-    Args:
-        x: (n, d), in float64.
-
-    Returns:
-        (r,) eigenvalues that are not zero, and their directions (d, r).
-    """
-    wide = len(x) < x.shape[1]
-    values, basis = torch.linalg.eigh(x @ x.T if wide else x.T @ x)
-    real = values > values[-1] * max(x.shape) * torch.finfo(x.dtype).eps
-    values, basis = values[real], basis[:, real]
-    return values, x.T @ (basis / values.sqrt()) if wide else basis
-
-
-def _fit(
-    mean: Tensor,
-    scale: Tensor,
-    values: Tensor,
-    basis: Tensor,
-    by_class: Tensor,
-    shares: Tensor,
-) -> RidgeFit:
-    # Centred features are blind to the constant in targets of -1 and 1.
-    target = basis.T @ (2 * by_class / scale).T
-    offset = 2 * shares - 1
-    return RidgeFit(mean, scale, basis, values.clamp(min=0), target, offset)
-
-
-def _by_class(x: Tensor, columns: Tensor, classes: int) -> Tensor:
-    """Sum the features of each class: (all classes, d)."""
-    total = x.new_zeros(classes, x.shape[1])
-    for column in columns.unbind(1):
-        total.index_add_(0, column.to(x.device), x)
-    return inputs.exact(total)
-
-
-def _scale(variance: Tensor, mean: Tensor, dtype: torch.dtype) -> Tensor:
-    spread = variance.sqrt()
-    if spread.max() <= rounding(dtype) * mean.abs().max():
-        raise inputs.refuse_constant()
-    return spread + SMALLEST_SCALE
