@@ -151,10 +151,15 @@ def matched_depth(c: Floats, depths: Floats, upper: bool) -> float:
         c: the map.
         depths: (columns,) depth of the column layers, in [0, 1].
         upper: the upper half of the rows, not the lower one.
+
+    Returns:
+        The average; NaN where a row has no defined value.
     """
     half = len(c) // 2
     rows = c[half:] if upper else c[:half]
-    return float(depths[rows.argmax(1)].mean())
+    if np.isnan(rows).all(1).any():
+        return float("nan")
+    return float(depths[np.nanargmax(rows, axis=1)].mean())
 
 
 def top_gap(c: Floats) -> float:

@@ -46,6 +46,14 @@ def test_matched_depth_of_a_map_with_a_shift():
     assert upper == pytest.approx((3 + 2 + 1 + 0) / 4 / 7)
 
 
+def test_matched_depth_passes_over_undefined_columns_but_not_rows():
+    c, depths = np.eye(4), np.arange(4) / 3
+    c[:, 3] = np.nan
+    assert structure.matched_depth(c, depths, False) == pytest.approx(1 / 6)
+    c[1] = np.nan
+    assert np.isnan(structure.matched_depth(c, depths, upper=False))
+
+
 def test_top_gap_sees_unmatched_last_columns():
     c = np.full((5, 9), 0.2)
     c[0, :6] = 0.9
