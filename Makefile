@@ -11,7 +11,7 @@ HTML := _build/editions/lab/html
 .PHONY: book test notebooks serve lint bench clean
 
 book: $(READY)
-	$(BIN)/vitscope run lab
+	$(BIN)/vitscope run lab --jobs 2
 	$(BIN)/vitscope build lab
 
 test: $(READY)

@@ -195,6 +195,80 @@ def test_numbers_of_different_units_have_their_own_axis():
     assert {"0.5", "600"} <= set(labels(svg(panels)))
 
 
+def token_table(rows: int, columns: int, *prefix: str) -> pd.DataFrame:
+    """Tokens that resemble their own patch alone, others the first one."""
+    places = list(itertools.product(range(rows), range(columns)))
+    names = {f"row {r + 1}, column {c + 1}": (r, c) for r, c in places}
+    tokens = dict.fromkeys(prefix, (None, None)) | names
+    return pd.DataFrame(
+        {
+            "token": name,
+            "token_row": at[0],
+            "token_column": at[1],
+            "row": r,
+            "column": c,
+            "cka": float((r, c) == at or (at[0] is None and r + c == 0)),
+        }
+        for name, at in tokens.items()
+        for r, c in places
+    )
+
+
+def bright(picture: str) -> list[tuple[int, int]]:
+    """Corners of the cells with the largest value, in whole pixels."""
+    cells = re.findall(
+        r'd="M([\d.]+),([\d.]+)h[^"]*" fill="rgb\(253, 231, 37\)"', picture
+    )
+    return [(round(float(x)), round(float(y))) for x, y in cells]
+
+
+def point_at(spec: dict[str, Any], **place: float) -> str:
+    start = {"_kind": -1, "_v": 0.5, "_u": 0.5}
+    param(spec, "pointed")["value"] = [start | place]
+    return vl_convert.vegalite_to_svg(spec)
+
+
+def test_a_token_pointed_at_shows_its_map():
+    table = token_table(2, 4, "cls", "register 1")
+    spec = charts.token_maps(table, description=TEXT).to_dict()
+    picture = vl_convert.vegalite_to_svg(spec)
+    assert marks(picture, "rect") == (8 + 2) + 1 + 8 + 1
+    shown = labels(picture)
+    assert {"cls", "register 1", "point at a token"} <= set(shown)
+    assert "×" not in shown
+    assert bright(picture)[8:] == [(264 + 33 + 2 * 66, 66 + 66)]
+    moved = bright(point_at(spec, _v=0.25, _u=0.9))[8:]
+    assert moved == [(264 + 33 + 3 * 66, 66)]
+    assert bright(point_at(spec, _kind=1))[8:] == [(264 + 33, 66)]
+
+
+def test_the_place_pointed_at_outlasts_a_choice_of_another_grid():
+    two = pd.concat(
+        [
+            token_table(4, 4, "cls").assign(model="vit"),
+            token_table(2, 2).assign(model="cnn", cka=lambda t: t.cka / 4),
+        ]
+    )
+    chart = charts.token_maps(
+        two, description=TEXT, choose="model", own_scale=True
+    )
+    spec = chart.to_dict()
+    param(spec, "choose_model")["value"] = "cnn"
+    corner = bright(point_at(spec, _v=0.9, _u=0.9))
+    assert corner[4:] == [(264 + 33 + 132, 66 + 132)]
+    absent = bright(point_at(spec, _kind=0))
+    assert absent[4:] == corner[4:], "a token that it lacks: the middle"
+
+
+def test_undefined_maps_are_crossed_and_gaps_are_refused():
+    table = token_table(2, 2)
+    table.loc[table.token == "row 2, column 2", "cka"] = np.nan
+    picture = svg(charts.token_maps(table, description=TEXT))
+    assert labels(picture).count("×") == 1 + 4
+    with pytest.raises(ValueError, match="16 cells, got 15"):
+        charts.token_maps(table.iloc[1:], description=TEXT)
+
+
 def test_lines_have_points_bands_and_a_reference():
     chart = charts.lines(
         curves("vit_cls", "mae"), y="accuracy", description=TEXT, reference=0.1
@@ -474,8 +548,10 @@ def test_pictures_are_sharp_described_and_exact():
         [pixels, Image.new("L", (4, 4))],
         ["a <shirt>", "black"],
         description=TEXT,
+        columns=2,
     )
     assert shown.count("<img") == 2
+    assert "repeat(2," in shown
     assert 'alt="a &lt;shirt&gt;"' in shown
     assert "image-rendering:pixelated" in shown
     png = re.search(r"base64,([^\"]+)", shown)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from helpers.training import reconstruction
 from helpers.training.dino import DINOLoss
 from helpers.training.mae import (
     MAE,
@@ -17,6 +18,7 @@ from helpers.training.moco_v3 import InfoNCE, MoCoV3
 from helpers.training.objective import average_of, follow, rising
 from helpers.training.recipes import recipe
 from helpers.training.supervised import SmoothedCrossEntropy
+from helpers.wardrobe import compose
 
 Array = NDArray[np.float64]
 
@@ -194,6 +196,21 @@ def test_mae_hides_three_quarters_and_sees_nothing_of_them() -> None:
     patches[~hidden] = 7.0
     other, _ = model.reconstruct(unpatchify(patches, 64), order)
     assert not torch.allclose(guess, other, atol=1e-2)
+
+
+def test_drawings_keep_what_was_shown_and_fill_the_rest() -> None:
+    torch.manual_seed(0)
+    model = MAE("mae", recipe("mae")).eval()
+    pixels = compose("test", range(3)).pixels
+    grey, drawn = reconstruction.drawings(model, pixels)
+    parts = [patchify(p) for p in (pixels, grey, drawn)]
+    kept = (parts[1] == parts[0]).all(-1)
+    assert (kept.sum(1) >= 16).all()
+    assert torch.equal(parts[2][kept], parts[0][kept])
+    assert ((parts[1] == 128).all(-1).sum(1) >= 48).all()
+    # A drawn patch has the mean of the true one, up to what clips.
+    near = parts[2].float().mean(-1) - parts[0].float().mean(-1)
+    assert near.abs().median() < 40
 
 
 def test_mae_decoder_puts_tokens_where_they_came_from() -> None:

@@ -38,6 +38,7 @@ def pictures(
     title: str = "",
     alts: Sequence[str] | None = None,
     side: int = 96,
+    columns: int | None = None,
 ) -> Html:
     """Show small images side by side, pixels kept sharp.
 
@@ -49,6 +50,7 @@ def pictures(
         title: a heading above them.
         alts: words that stand for each image; by default its label.
         side: least width of an image on the page, in CSS pixels.
+        columns: images in a row; as many as there is room for by default.
 
     Raises:
         ValueError: no or too many images, an array of another shape or type,
@@ -77,9 +79,12 @@ def pictures(
         + "</figure>"
         for png, alt, caption in zip(shown, words, captions, strict=True)
     ]
+    row = f"{columns},minmax(0,{2 * side}px)"
+    if columns is None:
+        row = f"auto-fill,minmax({side}px,1fr)"
     grid = (
         "display:grid;gap:0.6rem;text-align:center;font-size:0.85em;"
-        f"grid-template-columns:repeat(auto-fill,minmax({side}px,1fr))"
+        f"grid-template-columns:repeat({row})"
     )
     head = f"<p><strong>{escape(title)}</strong></p>" if title else ""
     return Html(

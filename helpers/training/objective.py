@@ -25,6 +25,14 @@ def normalise(x: Tensor) -> Tensor:
     return (x - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
+def to_pixels(x: Tensor) -> Tensor:
+    """Bring what the lab models expect back to pictures, uint8."""
+    mean = torch.tensor(PREPROCESSING["mean"], device=x.device)
+    std = torch.tensor(PREPROCESSING["std"], device=x.device)
+    unit = x * std.view(3, 1, 1) + mean.view(3, 1, 1)
+    return (unit * 255).round().clamp(0, 255).to(torch.uint8)
+
+
 class Objective(nn.Module):
     """A loss with the modules it trains.
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.architectures import PATCH, SIZE
-from helpers.training.mae import MAE, patchify, shuffle
-from helpers.training.objective import normalise
+from helpers.training.mae import MAE, patchify, shuffle, unpatchify
+from helpers.training.objective import normalise, to_pixels
 from helpers.wardrobe import compose
 
 FIT, TEST = 2_000, 1_000
@@ -93,3 +93,30 @@ def reconstruction(model: MAE) -> dict[str, float]:
     means = torch.tensor(errors).mean(0).tolist()
     names = ("model", "mean_patch", "linear")
     return {k: round(v, 4) for k, v in zip(names, means, strict=True)}
+
+
+@torch.no_grad()
+def drawings(model: MAE, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Let a masked autoencoder draw scenes of which it sees a quarter.
+
+    The model predicts patches of mean 0 and variance 1; each is shown with
+    the mean and variance of the true patch, as in figure 2 of He et al. 2022.
+
+    Args:
+        model: in evaluation mode.
+        pixels: scenes (n, 3, 64, 64), uint8.
+
+    Returns:
+        The scenes with grey in place of the hidden patches, and with what the
+        model draws there; as `pixels`.
+    """
+    patches = patchify(normalise(pixels.float() / 255))
+    order = shuffle(len(patches), patches.shape[1], patches.device)
+    guess, hidden = model.reconstruct(unpatchify(patches, SIZE), order)
+    mean = patches.mean(-1, keepdim=True)
+    spread = patches.std(-1, keepdim=True)
+    grey, drawn = (
+        unpatchify(torch.where(hidden[..., None], filler, patches), SIZE)
+        for filler in (torch.zeros_like(guess), guess * spread + mean)
+    )
+    return to_pixels(grey), to_pixels(drawn)

@@ -1,0 +1,282 @@
+"""Few-shot probes on single tokens: where in the grid is the class told?
+
+Raghu et al. 2021, section 7 (figure 11) and appendices D.4 and F: a ridge
+probe on a few images a class is fitted to one token of a layer at a time, and
+to pooled ones. In a CNN the tokens are the positions of the last layer's
+grid; lower, larger maps are split into patches and pooled onto that grid, so
+that their width comes near that of the last layer.
+
+A position that reads well need not show the object: it may have been told by
+the others. For probes on many images use `helpers.probes.layerwise`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, pixel_unshuffle
+
+from helpers.choices import unknown
+from helpers.layers import depth, record
+from helpers.patches import Grid, Positions, choose, grids
+from helpers.probes import PENALTIES, ConstantFeaturesError, RidgeStatistics
+
+if TYPE_CHECKING:
+    from helpers.images import Images
+    from helpers.models import VisionModel
+
+FIRST, MEAN, REST = "first token", "mean of all", "mean without first"
+POOLED = (FIRST, MEAN, REST)
+EACH = "each position"
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Which images each repetition of a probe takes.
+
+    Attributes:
+        banks: (repetitions, classes * shots) images to fit to, none twice.
+        held: the training images in no bank, to choose the penalty by.
+        queries: a part of the test images each.
+    """
+
+    banks: Tensor
+    held: Tensor
+    queries: list[Tensor]
+
+
+def draw(
+    labels: Tensor, queries: int, shots: int, repetitions: int, seed: int = 0
+) -> Shots:
+    """Deal training and test images out to repetitions that share none.
+
+    Args:
+        labels: (m,) class of each training image.
+        queries: number of test images.
+        shots: training images a class and repetition.
+        repetitions: how many.
+        seed: of the deal.
+
+    Raises:
+        ValueError: too few training images of a class, or test images.
+    """
+    needed = shots * repetitions
+    counts = torch.bincount(labels)
+    if shots < 1 or int(counts.min()) <= needed:
+        raise ValueError(
+            f"{repetitions} repetitions of {shots} shots need more than "
+            f"{needed} training images a class, but one has "
+            f"{int(counts.min())}; give more images or fewer repetitions"
+        )
+    if not 2 <= repetitions <= queries:
+        raise ValueError(
+            f"repetitions must lie between 2 and the {queries} test images, "
+            f"got {repetitions}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(labels), generator=generator)
+    of_class = [order[labels[order] == y] for y in range(len(counts))]
+    dealt = torch.stack([mine[:needed] for mine in of_class])
+    banks = dealt.reshape(len(counts), repetitions, shots).transpose(0, 1)
+    return Shots(
+        banks.reshape(repetitions, -1),
+        torch.cat([mine[needed:] for mine in of_class]),
+        list(
+            torch.randperm(queries, generator=generator).tensor_split(
+                repetitions
+            )
+        ),
+    )
+
+
+def probe(
+    model: VisionModel,
+    train: Images,
+    test: Images,
+    layers: str = "out",
+    target: str = "class",
+    shots: int = 10,
+    repetitions: int = 5,
+    positions: int = 64,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Fit few-shot ridge probes to every token of layers, and pooled ones.
+
+    Args:
+        model: the model.
+        train: what the banks are drawn from; what no bank takes chooses the
+            penalty.
+        test: a part for each repetition.
+        layers: which layers, see `helpers.layers.names`.
+        target: a categorical target of the images.
+        shots: images a class to fit to.
+        repetitions: how often, on other images each time.
+        positions: where a layer has more, every second (or third, ...) row
+            and column is probed.
+        batch_size: images of a forward pass.
+        seed: which images a repetition takes.
+
+    Returns:
+        One row a layer, token and repetition: `layer`, `depth`, `tokens`
+        (one of `POOLED`, or `EACH` for a single position), `row` and
+        `column` (missing for pooled ones), `repetition`, `accuracy` (NaN
+        where the features do not vary), `penalty`. Settings in `attrs`.
+
+    Raises:
+        ValueError: layers without token positions, an unknown target, or too
+            few images.
+    """
+    truth = [_labels(images, target) for images in (train, test)]
+    deal = draw(truth[0], len(test), shots, repetitions, seed)
+    at = choose(_grid(model, layers), positions)
+    banks, queries = (
+        tokens_of(model, images, layers, at, batch_size)
+        for images in (train, test)
+    )
+    places = [(None, None)] * len(POOLED) + [
+        (row, column)
+        for row in range(at.grid[0])
+        for column in range(at.grid[1])
+    ]
+    rows = []
+    for layer, bank in banks.items():
+        for token, (row, column) in enumerate(places):
+            found = few_shot(
+                (bank[:, token], queries[layer][:, token]), truth, deal
+            )
+            kind = POOLED[token] if token < len(POOLED) else EACH
+            where = {"layer": layer, "depth": depth(model, layer)}
+            where |= {"tokens": kind, "row": row, "column": column}
+            rows += [
+                where | {"repetition": r} | f for r, f in enumerate(found)
+            ]
+    table = pd.DataFrame(rows).astype({"row": "Int64", "column": "Int64"})
+    table.attrs.update(
+        model=model.spec,
+        images=test.spec,
+        target=target,
+        shots=shots,
+        repetitions=repetitions,
+        test=len(test),
+        grid=at.grid,
+    )
+    return table
+
+
+def few_shot(
+    features: Sequence[Tensor], labels: Sequence[Tensor], deal: Shots
+) -> list[dict[str, float]]:
+    """Fit a ridge probe to a few images, once a repetition.
+
+    Args:
+        features: (m, d) of the training and (n, d) of the test images.
+        labels: (m,) and (n,) their classes.
+        deal: the images of each repetition.
+
+    Returns:
+        For each repetition `accuracy` on its test images and the `penalty`
+        that does best on the held images, the largest of equals.
+    """
+    (x, asked), (y, answers) = features, labels
+    largest_first = sorted(PENALTIES, reverse=True)
+    found = []
+    for bank, part in zip(deal.banks, deal.queries, strict=True):
+        fit = RidgeStatistics([int(y.max()) + 1]).update(x[bank], y[bank])
+        try:
+            solved = fit.solve()
+        except ConstantFeaturesError:
+            found.append({"accuracy": math.nan, "penalty": math.nan})
+            continue
+        tried = solved.scores(x[deal.held], largest_first).argmax(2)
+        right = (tried == y[deal.held]).double().mean(1)
+        penalty = largest_first[int(right.argmax())]
+        chosen = solved.scores(asked[part], [penalty])[0].argmax(1)
+        accuracy = float((chosen == answers[part]).double().mean())
+        found.append({"accuracy": accuracy, "penalty": penalty})
+    return found
+
+
+def tokens_of(
+    model: VisionModel,
+    images: Images,
+    layers: str,
+    at: Positions,
+    batch_size: int = 64,
+) -> dict[str, Tensor]:
+    """Keep the pooled tokens of images, and those at some positions.
+
+    Returns:
+        Layer name to (n, pooled + positions, width), in the order of
+        `POOLED` and of the positions; on the CPU.
+    """
+    kept: dict[str, list[Tensor]] = {}
+    shapes = grids(model, layers)
+    with ExitStack() as hooks:
+        tapes = {
+            name: hooks.enter_context(
+                record(
+                    model,
+                    name,
+                    "each",
+                    partial(_pooled, model=model, map_grid=grid, at=at),
+                )
+            )
+            for name, grid in shapes.items()
+        }
+        for _, (x,) in images.batches(model, batch_size=batch_size):
+            model(x)
+            for name, tape in tapes.items():
+                kept.setdefault(name, []).append(tape[name])
+    return {name: torch.cat(parts) for name, parts in kept.items()}
+
+
+def split_and_pool(maps: Tensor, grid: Grid, width: int) -> Tensor:
+    """Bring a feature map to a smaller grid, keeping some of its detail.
+
+    Args:
+        maps: (n, c, h, w).
+        grid: rows and columns of the last layer.
+        width: of the last layer. The map is split into p x p patches, their
+            positions become channels, p as large as `width` allows; then
+            averages are taken over the grid.
+
+    Returns:
+        (n, c * p * p, *grid).
+    """
+    c, h, w = maps.shape[1:]
+    p = max(1, min(int((width / c) ** 0.5), h // grid[0], w // grid[1]))
+    split = pixel_unshuffle(maps[..., : h - h % p, : w - w % p], p)
+    return adaptive_avg_pool2d(split, grid)
+
+
+def _pooled(
+    x: Tensor, model: VisionModel, map_grid: Grid, at: Positions
+) -> Tensor:
+    """Reduce the tokens of a layer inside its hook."""
+    if model.grid is None:
+        maps = x.transpose(1, 2).unflatten(2, map_grid)
+        width = int(model.module.num_features)
+        x = split_and_pool(maps, at.whole, width).flatten(2).transpose(1, 2)
+    single = x[:, [model.prefix_tokens + i for i in at.tokens]]
+    pooled = [x[:, 0], x.mean(1), x[:, 1:].mean(1)]
+    return torch.cat([torch.stack(pooled, 1), single], 1).cpu()
+
+
+def _grid(model: VisionModel, layers: str) -> Grid:
+    """Return the grid of the last of some layers."""
+    return list(grids(model, layers).values())[-1]
+
+
+def _labels(images: Images, target: str) -> Tensor:
+    if target not in images.target_names:
+        raise unknown(f"target of {images.spec}", target, images.target_names)
+    return torch.as_tensor(images.targets[target]).long()
