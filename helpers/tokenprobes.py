@@ -2,9 +2,7 @@
 
 Raghu et al. 2021, section 7 (figure 11) and appendices D.4 and F: a ridge
 probe on a few images a class is fitted to one token of a layer at a time, and
-to pooled ones. In a CNN the tokens are the positions of the last layer's
-grid; lower, larger maps are split into patches and pooled onto that grid, so
-that their width comes near that of the last layer.
+to pooled ones (`helpers.tokenfeatures`).
 
 A position that reads well need not show the object: it may have been told by
 the others. For probes on many images use `helpers.probes.layerwise`.
@@ -14,27 +12,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, pixel_unshuffle
 
 from helpers.choices import unknown
-from helpers.layers import depth, record
-from helpers.patches import Grid, Positions, choose, grids
+from helpers.layers import depth
+from helpers.minibatch import Floats
+from helpers.patches import choose
 from helpers.probes import PENALTIES, ConstantFeaturesError, RidgeStatistics
+from helpers.tokenfeatures import POOLED, last_grid, tokens_of
 
 if TYPE_CHECKING:
     from helpers.images import Images
     from helpers.models import VisionModel
 
-FIRST, MEAN, REST = "first token", "mean of all", "mean without first"
-POOLED = (FIRST, MEAN, REST)
 EACH = "each position"
 
 
@@ -137,7 +132,7 @@ def probe(
     """
     truth = [_labels(images, target) for images in (train, test)]
     deal = draw(truth[0], len(test), shots, repetitions, seed)
-    at = choose(_grid(model, layers), positions)
+    at = choose(last_grid(model, layers), positions)
     banks, queries = (
         tokens_of(model, images, layers, at, batch_size)
         for images in (train, test)
@@ -172,6 +167,51 @@ def probe(
     return table
 
 
+def accuracies(table: pd.DataFrame, tokens: str) -> Floats:
+    """Average the accuracy over positions.
+
+    Args:
+        table: what `probe` returned.
+        tokens: one of `POOLED`, or `EACH`.
+
+    Returns:
+        (layers, repetitions), in the order of the table; the repetitions
+        share no image, so `claims.mean` over them has a sound interval.
+    """
+    chosen = table[table.tokens == tokens]
+    by_layer = chosen.groupby(["layer", "repetition"], sort=False)
+    values: Floats = by_layer.accuracy.mean().unstack(sort=False).to_numpy()
+    return values
+
+
+def last_positions(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of single positions of the last layer, for maps.
+
+    Args:
+        table: what `probe` returned.
+    """
+    last = table.layer == table.layer.iloc[-1]
+    rows: pd.DataFrame = table[last & (table.tokens == EACH)]
+    return rows
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Average over positions and repetitions.
+
+    Args:
+        table: what `probe` returned.
+
+    Returns:
+        One row a layer and kind of tokens: `layer`, `depth`, `tokens`,
+        `accuracy` and `se`, its standard error over repetitions.
+    """
+    keys = ["layer", "depth", "tokens"]
+    each = table.groupby([*keys, "repetition"], sort=False).accuracy.mean()
+    means = each.groupby(keys, sort=False)
+    both = pd.DataFrame({"accuracy": means.mean(), "se": means.sem()})
+    return both.reset_index()
+
+
 def few_shot(
     features: Sequence[Tensor], labels: Sequence[Tensor], deal: Shots
 ) -> list[dict[str, float]]:
@@ -203,77 +243,6 @@ def few_shot(
         accuracy = float((chosen == answers[part]).double().mean())
         found.append({"accuracy": accuracy, "penalty": penalty})
     return found
-
-
-def tokens_of(
-    model: VisionModel,
-    images: Images,
-    layers: str,
-    at: Positions,
-    batch_size: int = 64,
-) -> dict[str, Tensor]:
-    """Keep the pooled tokens of images, and those at some positions.
-
-    Returns:
-        Layer name to (n, pooled + positions, width), in the order of
-        `POOLED` and of the positions; on the CPU.
-    """
-    kept: dict[str, list[Tensor]] = {}
-    shapes = grids(model, layers)
-    with ExitStack() as hooks:
-        tapes = {
-            name: hooks.enter_context(
-                record(
-                    model,
-                    name,
-                    "each",
-                    partial(_pooled, model=model, map_grid=grid, at=at),
-                )
-            )
-            for name, grid in shapes.items()
-        }
-        for _, (x,) in images.batches(model, batch_size=batch_size):
-            model(x)
-            for name, tape in tapes.items():
-                kept.setdefault(name, []).append(tape[name])
-    return {name: torch.cat(parts) for name, parts in kept.items()}
-
-
-def split_and_pool(maps: Tensor, grid: Grid, width: int) -> Tensor:
-    """Bring a feature map to a smaller grid, keeping some of its detail.
-
-    Args:
-        maps: (n, c, h, w).
-        grid: rows and columns of the last layer.
-        width: of the last layer. The map is split into p x p patches, their
-            positions become channels, p as large as `width` allows; then
-            averages are taken over the grid.
-
-    Returns:
-        (n, c * p * p, *grid).
-    """
-    c, h, w = maps.shape[1:]
-    p = max(1, min(int((width / c) ** 0.5), h // grid[0], w // grid[1]))
-    split = pixel_unshuffle(maps[..., : h - h % p, : w - w % p], p)
-    return adaptive_avg_pool2d(split, grid)
-
-
-def _pooled(
-    x: Tensor, model: VisionModel, map_grid: Grid, at: Positions
-) -> Tensor:
-    """Reduce the tokens of a layer inside its hook."""
-    if model.grid is None:
-        maps = x.transpose(1, 2).unflatten(2, map_grid)
-        width = int(model.module.num_features)
-        x = split_and_pool(maps, at.whole, width).flatten(2).transpose(1, 2)
-    single = x[:, [model.prefix_tokens + i for i in at.tokens]]
-    pooled = [x[:, 0], x.mean(1), x[:, 1:].mean(1)]
-    return torch.cat([torch.stack(pooled, 1), single], 1).cpu()
-
-
-def _grid(model: VisionModel, layers: str) -> Grid:
-    """Return the grid of the last of some layers."""
-    return list(grids(model, layers).values())[-1]
 
 
 def _labels(images: Images, target: str) -> Tensor:
