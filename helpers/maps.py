@@ -125,3 +125,24 @@ class Comparison(Similarity):
             depths_x=self.depths_x[x],
             depths_y=self.depths_y[y],
         )
+
+
+def thinned(table: pd.DataFrame, by: str, most: int = 100) -> pd.DataFrame:
+    """Keep so few layers of each map that it can be drawn.
+
+    Args:
+        table: rows of several maps, as `Comparison.table` writes them.
+        by: the column that tells the maps apart.
+        most: the number of layers a side that are kept at most.
+
+    Returns:
+        The rows of every k-th layer of a side, the first among them.
+    """
+    kept = []
+    for _, part in table.groupby(by, sort=False):
+        for side in ("layer_x", "layer_y"):
+            layers = part[side].unique()
+            chosen = layers[:: -(-len(layers) // most)]
+            part = part[part[side].isin(chosen)]
+        kept.append(part)
+    return pd.concat(kept)

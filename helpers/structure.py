@@ -10,9 +10,10 @@ A layer that does not vary over the images has no CKA (NaN). `level` and all
 that ask for the most similar layer leave such pairs out; the others pass the
 NaN on.
 
-Sources: Raghu et al. 2021, section 4 (figures 1 and 2); Shekhar et al. 2022,
-sections 2.1, 2.2 and 2.5 (figures 1, 2, 5 and 6). The papers describe their
-figures in words; turning words into these numbers is the book's doing.
+Sources: Raghu et al. 2021, sections 4 and 8 (figures 1, 2 and 12) and
+appendix G; Shekhar et al. 2022, sections 2.1, 2.2 and 2.5 (figures 1, 2, 5 and
+6). The papers describe their figures in words; turning words into these
+numbers is the book's doing.
 """
 
 from collections.abc import Sequence
@@ -134,6 +135,23 @@ def late_agreement(c: Floats) -> float:
 def late_drop(c: Floats) -> float:
     """Subtract the last quarter of the diagonal from the rest, in the mean."""
     return early_agreement(c) - late_agreement(c)
+
+
+def counterparts(c: Floats, third: int | None = None) -> float:
+    """Average CKA of layers of equal number in two models.
+
+    Args:
+        c: the map of two models with the same layers.
+        third: 0 for the first third of the layers, 1 for the middle one, 2
+            for the last; all layers by default.
+    """
+    pairs = diagonal(c)
+    return level(pairs if third is None else np.array_split(pairs, 3)[third])
+
+
+def fading(c: Floats) -> float:
+    """Subtract the last third of the diagonal from the first, in the mean."""
+    return counterparts(c, 0) - counterparts(c, 2)
 
 
 def alignment(c: Floats, reach: int = 1) -> float:

@@ -17,6 +17,7 @@ from torch import nn
 
 from helpers import cka, layers, models
 from helpers.hsic import u_products
+from helpers.maps import thinned
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -645,3 +646,21 @@ def test_no_gradients_and_no_warnings(vit, images):
         with torch.inference_mode():
             cka.gram(x)
         cka.gram(x)
+
+
+def test_thinned_keeps_every_kth_layer_of_a_longer_side_of_each_map():
+    short = [("m", f"a{i}", f"b{j}") for i in range(3) for j in range(3)]
+    long = [("n", f"a{i}", f"b{j}") for i in range(7) for j in range(3)]
+    table = pd.DataFrame(short + long, columns=["map", "layer_x", "layer_y"])
+    kept = thinned(table, "map", most=3)
+    assert len(kept) == 9 + 9
+    assert kept.layer_x[kept["map"] == "n"].unique().tolist() == [
+        "a0",
+        "a3",
+        "a6",
+    ]
+    assert kept.layer_y[kept["map"] == "n"].unique().tolist() == [
+        "b0",
+        "b1",
+        "b2",
+    ]

@@ -45,6 +45,14 @@ def test_matched_depth_of_a_map_with_a_shift():
     assert upper == pytest.approx((3 + 2 + 1 + 0) / 4 / 7)
 
 
+def test_matched_depth_passes_over_what_is_undefined():
+    c, depths = np.eye(4), np.arange(4) / 3
+    c[:, 3] = np.nan
+    assert structure.matched_depth(c, depths, False) == pytest.approx(1 / 6)
+    c[1] = np.nan
+    assert structure.matched_depth(c, depths, upper=False) == 0
+
+
 def test_top_gap_sees_unmatched_last_columns():
     c = np.full((5, 9), 0.2)
     c[0, :6] = 0.9
@@ -125,3 +133,15 @@ def test_a_cut_leaves_its_own_block_out():
     assert structure.across(c, stage, 1) == pytest.approx(0.1)
     assert structure.within(c, stage, 1) == pytest.approx(0.8)
     assert np.isnan(structure.across(c, stage, 0))
+
+
+def test_counterparts_and_fading_by_thirds():
+    c = np.diag([0.9] * 4 + [0.6] * 4 + [0.3] * 4)
+    assert structure.counterparts(c) == pytest.approx(0.6)
+    assert structure.counterparts(c, 1) == pytest.approx(0.6)
+    assert structure.fading(c) == pytest.approx(0.6)
+
+
+def test_counterparts_need_one_architecture():
+    with pytest.raises(ValueError, match="12 rows and 24 columns"):
+        structure.counterparts(np.ones((12, 24)))
