@@ -145,7 +145,7 @@ def counterparts(c: Floats, third: int | None = None) -> float:
         third: 0 for the first third of the layers, 1 for the middle one, 2
             for the last; all layers by default.
     """
-    pairs = diagonal(c)
+    (pairs,) = diagonal(c)
     return level(pairs if third is None else np.array_split(pairs, 3)[third])
 
 
