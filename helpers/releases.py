@@ -2,9 +2,8 @@
 
 One table, `RELEASES`. An entry says which files make the model, which timm
 architecture they fit, what their keys are called, what is left out of them
-and how images must be prepared. Sizes are those of the files where known
-from their layout, in fp32 with what the authors' training code stores beside
-the weights; they are estimates.
+and how images must be prepared. Sizes are not published: they are estimates
+for the layout in fp32, with what the training code stores beside the weights.
 
 Models that timm has with all that the authors released are not here:
 `vit_base_patch16_224.dino` (without head), `deit_base_patch16_224.fb_in1k`.
