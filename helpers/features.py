@@ -5,8 +5,12 @@ use it with `tokens="all"` or `"each"` on many images: features of that size
 belong into a reduction inside the hook, see `helpers.layers.record`.
 """
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from helpers.images import Images
 from helpers.layers import Tokens, record
@@ -33,10 +37,48 @@ def extract(
     Returns:
         Layer name to (n, width) float64 features, in the order of `images`.
     """
-    kept: dict[str, list[Tensor]] = {}
-    for _, (x,) in images.batches(model, batch_size=batch_size):
-        with record(model, layers, tokens) as tape:
+    found = pooled(model, images, layers, [tokens], batch_size)
+    return {layer: x.double().numpy() for (layer, _), x in found.items()}
+
+
+def pooled(
+    model: VisionModel,
+    images: Images,
+    layers: str = "out",
+    tokens: Sequence[Tokens] = ("mean",),
+    batch_size: int = 256,
+) -> dict[tuple[str, Tokens], Tensor]:
+    """Keep several vectors an image and layer, of one forward pass.
+
+    Args:
+        model: the model.
+        images: n images.
+        layers: which layers, see `helpers.layers.names`.
+        tokens: ways in which tokens become one vector, see
+            `helpers.layers.record`.
+        batch_size: images of a forward pass.
+
+    Returns:
+        (layer, tokens) to (n, width) float32 features in main memory, in
+        forward order and in the order of `images`.
+    """
+    kept: dict[tuple[str, Tokens], Tensor] = {}
+    with (
+        ExitStack() as hooks,
+        tqdm(total=len(images), desc="features", disable=None) as bar,
+    ):
+        tapes = {
+            choice: hooks.enter_context(record(model, layers, choice))
+            for choice in tokens
+        }
+        for where, (x,) in images.batches(model, batch_size=batch_size):
             model(x)
-        for name, value in tape.items():
-            kept.setdefault(name, []).append(value.cpu().double())
-    return {name: torch.cat(parts).numpy() for name, parts in kept.items()}
+            for layer in next(iter(tapes.values()), {}):
+                for choice, tape in tapes.items():
+                    value, key = tape[layer], (layer, choice)
+                    if key not in kept:
+                        shape = (len(images), *value.shape[1:])
+                        kept[key] = torch.empty(shape)
+                    kept[key][int(where[0]) : int(where[-1]) + 1] = value
+            bar.update(len(where))
+    return kept

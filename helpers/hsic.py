@@ -83,7 +83,7 @@ def gram(x: Tensor) -> Tensor:
     buffer = _buffer(n, columns + 16, dtype, x.device)
     total = torch.zeros(n, n, dtype=dtype, device=x.device)
     shift = x[:: max(1, n // SHIFT_IMAGES)].mean(0, dtype=dtype)
-    with _full_precision(x.device):
+    with full_precision(x.device):
         for start in range(0, x.shape[1], columns):
             part = x[:, start : start + columns]
             rows = buffer[:, : part.shape[1]]
@@ -91,9 +91,9 @@ def gram(x: Tensor) -> Tensor:
             for i in range(0, n, block):  # the lower triangle is enough
                 other = rows[i : i + block].t()
                 total[i:, i : i + block].addmm_(rows[i:], other)
-        rounding = n * shift.dot(shift) * _rounding(x.dtype) ** 2
+        floor = n * shift.dot(shift) * rounding(x.dtype) ** 2
     total = total.tril() + total.tril(-1).t()
-    return total.masked_fill_(total.trace() <= rounding, 0)
+    return total.masked_fill_(total.trace() <= floor, 0)
 
 
 def u_products(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,7 +126,7 @@ def u_products(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             value += torch.linalg.vector_norm(slab, dim=1) ** 2
     for grams, value in zip(sides, own, strict=True):
         largest = grams.diagonal(dim1=1, dim2=2).abs().amax(1).double()
-        floor = n * largest * _rounding(grams.dtype)
+        floor = n * largest * rounding(grams.dtype)
         value.masked_fill_(value <= floor**2, 0)
     cross.masked_fill_((own[0] == 0)[:, None] | (own[-1] == 0), 0)
     scale = n * (n - 3)
@@ -195,14 +195,14 @@ def _buffer(
     return flat[: n * columns].view(n, columns)
 
 
-def _rounding(dtype: torch.dtype) -> float:
+def rounding(dtype: torch.dtype) -> float:
     """Relative spread that a constant may show after rounding."""
     work = torch.promote_types(dtype, torch.float32)
     return max(8 * torch.finfo(work).eps, torch.finfo(dtype).eps)
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """Keep TF32, bfloat16 and autocast out; restore the caller's choice."""
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
         mkldnn = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]

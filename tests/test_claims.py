@@ -96,6 +96,30 @@ def test_jackknife_is_joint() -> None:
         claims.jackknife(lambda a, b: 0.0, [1, 1], [[1, 2], [1, 2, 3]])
 
 
+def test_bootstrap_of_a_mean_is_near_the_t_interval() -> None:
+    data = np.random.default_rng(2).normal(3, 2, 400)
+    got = claims.bootstrap(np.mean, data, repeats=4000)
+    want = claims.mean(data)
+    assert got.value == want.value
+    np.testing.assert_allclose(
+        [got.low, got.high], [want.low, want.high], atol=0.02
+    )
+    assert claims.bootstrap(np.mean, data) == claims.bootstrap(np.mean, data)
+    assert claims.bootstrap(np.mean, data, seed=1).low != got.low
+
+
+def test_bootstrap_draws_the_same_images_for_all() -> None:
+    data = np.random.default_rng(3).normal(size=(50, 4))
+    got = claims.bootstrap(
+        lambda a, b: (a - b).mean(), data, data - 1, repeats=50
+    )
+    np.testing.assert_allclose([got.value, got.low, got.high], 1)
+    with pytest.raises(ValueError, match="same two or more images"):
+        claims.bootstrap(np.mean, data, data[:-1])
+    lost = claims.bootstrap(np.mean, np.full(9, np.nan), repeats=5)
+    assert claims.judge("raghu-1-ends", lost).verdict == "not measurable here"
+
+
 def test_verdicts_return_from_an_executed_notebook() -> None:
     verdict = claims.judge("raghu-1-ends", Estimate(0.2, 0.1, 0.3))
     shown = claims.show(verdict)

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
-from sklearn.neighbors import KNeighborsClassifier
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -28,7 +26,7 @@ from helpers.training import (
     train,
 )
 from helpers.training.cards import as_trained, curve
-from helpers.training.evaluation import blocks, features, knn, ridge
+from helpers.training.evaluation import blocks, features
 from helpers.training.mae import MAE, patchify
 from helpers.training.objective import normalise, sine_positions
 from helpers.training.recipes import Augmentation, Recipe, for_cpu, recipe
@@ -138,8 +136,7 @@ def test_finish_stores_the_model_and_its_facts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zoo, "FOLDER", tmp_path / "zoo")
-    monkeypatch.setattr(evaluation, "BANK", 60)
-    monkeypatch.setattr(evaluation, "VALIDATION", 20)
+    monkeypatch.setattr(evaluation, "BANK", 600)
     monkeypatch.setattr(evaluation, "TEST", 20)
     with pytest.raises(FileNotFoundError, match="no training"):
         finish("vit_cls", tmp_path, "cpu")
@@ -330,42 +327,6 @@ def test_normalise() -> None:
     assert torch.equal(normalise(x)[1, 2, 0], torch.tensor([-1.0, 0.0, 1.0]))
 
 
-def test_knn_is_that_of_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    bank, queries = rng.normal(size=(200, 8)), rng.normal(size=(50, 8))
-    labels = rng.integers(0, 5, size=200)
-
-    def votes(distance: Any) -> Any:
-        return np.exp((1 - distance) / 0.07)
-
-    oracle = KNeighborsClassifier(20, metric="cosine", weights=votes)
-    expected = oracle.fit(bank, labels).predict(queries)
-    got = knn(
-        torch.tensor(bank),
-        torch.tensor(labels)[:, None],
-        torch.tensor(queries),
-    )
-    assert np.array_equal(got[:, 0].numpy(), expected)
-
-
-def test_ridge_is_that_of_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    x, queries = rng.normal(size=(100, 6)), rng.normal(size=(40, 6))
-    labels = rng.integers(0, 4, size=100)
-    scale = x.std(0, ddof=1) + 1e-5
-    a, b = (x - x.mean(0)) / scale, (queries - x.mean(0)) / scale
-    hot = np.eye(4)[labels]
-    guesses = ridge(
-        torch.tensor(x),
-        torch.tensor(labels)[:, None],
-        torch.tensor(queries),
-        (0.1, 100.0),
-    )
-    for penalty, guess in zip((0.1, 100.0), guesses, strict=True):
-        scores = Ridge(alpha=penalty).fit(a, hot).predict(b)
-        assert np.array_equal(guess[:, 0].numpy(), scores.argmax(1))
-
-
 @pytest.mark.parametrize("name", ["vit_cls", "vit_gap", "resnet", "mixer"])
 def test_features_are_pooled_block_outputs(name: str) -> None:
     model = zoo.build(name).eval()
@@ -392,16 +353,15 @@ def test_evaluation_finds_what_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Features that hold the garment, and a head that knows the class."""
-    monkeypatch.setattr(evaluation, "BANK", 120)
-    monkeypatch.setattr(evaluation, "VALIDATION", 40)
+    monkeypatch.setattr(evaluation, "BANK", 600)
     monkeypatch.setattr(evaluation, "TEST", 60)
     truth = {
         split: evaluation.compose(split, range(n)).factors
-        for split, n in (("train", 120), ("test", 60))
+        for split, n in (("train", 600), ("test", 60))
     }
 
     def known(_model: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
-        factors = truth["train" if len(pixels) == 120 else "test"]
+        factors = truth["train" if len(pixels) == 600 else "test"]
         hot = nn.functional.one_hot(factors["garment"], 10).float()
         klass = nn.functional.one_hot(factors["class"], 100).float()
         noise = torch.rand(len(pixels), 10)

@@ -2,9 +2,10 @@
 
 import torch
 
-from tests.bench import cka
+from tests.bench import cka, probes
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     cka.main()
+    probes.main()

@@ -1,0 +1,268 @@
+"""How well targets can be read from every layer of a model, in one pass.
+
+Features are pooled inside the forward pass, all layers and token choices at
+once; then probes are fitted to them, with k or the penalty chosen on held-out
+images of the bank. See `helpers.probes`, the way in.
+
+A probe says what a simple reader finds in a layer, not what the network uses.
+Do not compare layers of different widths without a control, and choose a
+layer by the column `held_out`, never by its accuracy on the test images.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+from helpers import features
+from helpers.choices import unknown
+from helpers.claims import CONFIDENCE
+from helpers.layers import Tokens, check_tokens, depth
+from helpers.probing import inputs
+from helpers.probing.inputs import ConstantFeaturesError
+from helpers.probing.readout import SETTINGS, Readout, check, readouts
+
+if TYPE_CHECKING:
+    from helpers.images import Images
+    from helpers.models import VisionModel
+
+FACTORS = ("garment", "fabric", "class")  # of the lab's images
+Settings = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Layerwise:
+    """How well targets can be read from the layers of a model.
+
+    Attributes:
+        table: one row a layer, token choice, probe and target. `accuracy`
+            on the test images lies between `low` and `high` with 95 %
+            confidence; `setting` is the chosen k or penalty, `held_out` the
+            accuracy on the images of the bank that it was chosen by,
+            `converged` whether the solver reached the solution. How it was
+            measured is in `attrs`.
+        right: (rows, n) whether each test image was classified correctly, 0
+            or 1; NaN in the rows of constant features.
+    """
+
+    table: pd.DataFrame
+    right: NDArray[np.float64]
+
+    def correct(self, **where: Tokens) -> NDArray[np.float64]:
+        """Give out which test images were right, for paired comparisons.
+
+        Args:
+            **where: column of the table = value; `correct(tokens="cls",
+                probe="knn", target="class")` has one column a layer.
+
+        Returns:
+            (n, chosen rows), the rows in the order of the table.
+
+        Raises:
+            ValueError: no such column, or no row with such a value.
+        """
+        chosen = np.ones(len(self.table), bool)
+        for column, value in where.items():
+            if column not in self.table:
+                raise unknown("column", column, map(str, self.table))
+            valid = dict.fromkeys(self.table[column])
+            if value not in valid:
+                raise unknown(column, str(value), map(str, valid))
+            chosen &= (self.table[column] == value).to_numpy()
+        return self.right[chosen].T
+
+
+def layerwise(
+    model: VisionModel,
+    train: Images,
+    test: Images,
+    layers: str = "out",
+    tokens: Sequence[Tokens] = ("cls", "mean", "patches"),
+    probes: Sequence[str] = ("knn", "ridge"),
+    targets: Sequence[str] = ("class",),
+    settings: Settings | None = None,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> Layerwise:
+    """Probe the layers of a model, in one pass over each set of images.
+
+    Features are raw tokens, without the final norm (select `norm` for that),
+    pooled inside the forward pass.
+
+    Args:
+        model: the model.
+        train: the bank that probes are fitted to.
+        test: the images they are tested on; nothing is chosen by these.
+        layers: which layers, see `helpers.layers.names`.
+        tokens: which tokens, see `helpers.layers.record`; several at once.
+        probes: some of `knn`, `ridge`, `logistic`.
+        targets: categorical targets of the images; several at once.
+        settings: probe -> values of k or the penalty to choose from, on
+            held-out images of the bank; see `readouts` for the defaults.
+        batch_size: images of a forward pass.
+        seed: which images of the bank are held out.
+
+    Returns:
+        The table, and which test images were right. The intervals are
+        Wilson's: those of the bootstrap over images, which for a share is a
+        binomial distribution, but not of length 0 where all are right.
+
+    Raises:
+        ValueError: unknown layers, tokens, probes or targets, images in both
+            sets, classes that differ between them or that have no training
+            image, k above the size of the bank, NaN features.
+
+    Warns:
+        UserWarning: layers with constant features, whose rows are NaN.
+        NotConverged: a solver ran out of steps.
+    """
+    start = time.perf_counter()
+    for name in (*probes, *(settings or {})):
+        check(name)
+    _check_tokens(tokens)
+    _check_sets(train, test)
+    truth = {t: _labels(train, test, t) for t in targets}
+    seen = features.pooled(model, train, layers, tokens, batch_size)
+    asked = features.pooled(model, test, layers, tokens, batch_size)
+    rows, right = [], []
+    for (layer, choice), bank in seen.items():
+        for probe in probes:
+            found = _read(
+                bank.to(model.device),
+                {t: labels for t, (labels, _) in truth.items()},
+                asked[layer, choice].to(model.device),
+                probe,
+                (settings or {}).get(probe),
+                seed,
+                f"{layer} ({choice})",
+            )
+            for target, (_, labels) in truth.items():
+                row, correct = _judged(found.get(target), labels)
+                place = {"layer": layer, "depth": depth(model, layer)}
+                kind = {"tokens": choice, "probe": probe, "target": target}
+                rows.append(place | kind | row)
+                right.append(correct)
+    table = pd.DataFrame(rows)
+    table.attrs.update(
+        model=model.spec,
+        images=test.spec,
+        bank=len(train),
+        test=len(test),
+        layers=layers,
+        settings={
+            p: tuple((settings or {}).get(p, SETTINGS[p])) for p in probes
+        },
+        device=str(model.device),
+        seconds=time.perf_counter() - start,
+    )
+    return Layerwise(table, np.stack(right))
+
+
+def targets_of(images: Images, wanted: str) -> list[str]:
+    """Choose targets by name, for images that may not have them all.
+
+    Args:
+        images: the images.
+        wanted: comma-separated names.
+
+    Returns:
+        Those of them that the images have; `class`, which all images have,
+        where that is none.
+
+    Raises:
+        ValueError: a name that no image set knows; names the nearest ones.
+    """
+    names = [name.strip() for name in wanted.split(",")]
+    known = dict.fromkeys([*images.target_names, *FACTORS])
+    for name in names:
+        if name not in known:
+            raise unknown("target", name, known)
+    return [n for n in names if n in images.target_names] or ["class"]
+
+
+def _read(
+    bank: Tensor,
+    labels: dict[str, Tensor],
+    queries: Tensor,
+    probe: str,
+    settings: Sequence[float] | None,
+    seed: int,
+    where: str,
+) -> dict[str, Readout]:
+    """Fit as `readouts`, but only warn of constant features."""
+    try:
+        return readouts(bank, labels, queries, probe, settings, seed=seed)
+    except ConstantFeaturesError:
+        warnings.warn(
+            f"{where} is the same for all images: its rows are NaN",
+            stacklevel=3,
+        )
+        return {}
+
+
+def _judged(
+    found: Readout | None, labels: Tensor
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Return what a row says beyond its place, and which images are right."""
+    if found is None:
+        unknown_yet = dict.fromkeys(("accuracy", "low", "high"), np.nan)
+        rest = {"setting": np.nan, "held_out": np.nan, "converged": True}
+        return unknown_yet | rest, np.full(len(labels), np.nan, np.float64)
+    right = (found.scores.argmax(1).cpu() == labels).numpy()
+    share = stats.binomtest(int(right.sum()), len(right))
+    interval = share.proportion_ci(CONFIDENCE, "wilson")
+    return {
+        "accuracy": right.mean(),
+        "low": interval.low,
+        "high": interval.high,
+        "setting": found.setting,
+        "held_out": found.tried.get(found.setting, np.nan),
+        "converged": found.converged,
+    }, right.astype(np.float64)
+
+
+def _labels(train: Images, test: Images, target: str) -> tuple[Tensor, Tensor]:
+    """Return the classes of both sets by one target."""
+    known = train.target_names
+    if target not in known:
+        raise unknown(f"target of {train.spec}", target, known)
+    if test.target_names.get(target) != known[target]:
+        raise ValueError(
+            f"the bank ({train.spec}) and the test images ({test.spec}) do "
+            f"not have the same classes of {target!r}"
+        )
+    labels = torch.as_tensor(train.targets[target])
+    try:
+        inputs.count(labels, len(known[target]))
+    except ValueError as error:
+        raise ValueError(f"target {target!r}: {error}") from error
+    return labels, torch.as_tensor(test.targets[target])
+
+
+def _check_sets(train: Images, test: Images) -> None:
+    same = (train.spec, train.split) == (test.spec, test.split)
+    both = np.intersect1d(train.index, test.index) if same else np.array([])
+    if len(both):
+        raise ValueError(
+            f"{len(both)} images are both in the bank and among the test "
+            "images; load these from the other split"
+        )
+
+
+def _check_tokens(tokens: Sequence[Tokens]) -> None:
+    for choice in tokens:
+        if check_tokens(choice) in ("all", "each"):
+            raise ValueError(
+                f"tokens={choice!r} is not one vector an image; valid: "
+                "'cls', 'mean', 'patches' or a position"
+            )

@@ -1,0 +1,1 @@
+"""Classifiers on frozen features, with torch alone: kNN, ridge, logistic."""

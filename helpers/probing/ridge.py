@@ -1,0 +1,162 @@
+"""Ridge regression on class indicators, closed form, all penalties at once.
+
+All that ridge needs of the images are sums: `RidgeStatistics` adds them up
+batch by batch and merges them, so that the bank never sits in memory. One
+eigendecomposition then serves every penalty and every set of labels.
+
+The recipe is that of the few-shot evaluations of Google's ViT papers (Raghu
+et al. 2021, appendix A): features standardised by the mean of the bank and
+its standard deviation plus 1e-5, targets -1 and 1, the largest score wins.
+The intercept is free.
+
+Do not read the scores as probabilities; `helpers.probing.logistic` has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from helpers.probing import inputs
+from helpers.probing.least_squares import RidgeFit, Sums, fit_rows
+
+PENALTIES = tuple(2.0**k for k in range(-10, 20))
+SHIFT_IMAGES = 2**10  # whose mean is taken off all
+KEPT = 4  # times the width: up to so many images are kept as they are
+
+
+def ridge(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    penalties: Sequence[float] = PENALTIES,
+    classes: int | None = None,
+) -> Tensor:
+    """Classify by ridge regression on class indicators of -1 and 1.
+
+    Args:
+        bank: (m, d) features.
+        bank_labels: (m,) classes from 0.
+        queries: (n, d) features.
+        penalties: on the squared weights of standardised features, against
+            a sum over images.
+        classes: how many; one more than the largest label by default.
+
+    Returns:
+        (penalties, n, classes) scores, on the device of the bank.
+
+    Raises:
+        ValueError: another number of labels than images, a class without an
+            image, a penalty that is not positive, features that are NaN,
+            infinite, or the same for the whole bank.
+    """
+    bank = inputs.features(bank, "bank")
+    labels = inputs.labels(bank_labels, len(bank), bank.device)
+    total = inputs.count(labels, classes)
+    statistics = RidgeStatistics([total]).update(bank, labels)
+    return statistics.solve().scores(queries, penalties)
+
+
+class RidgeStatistics:
+    """What ridge regression must know of a bank, added up in batches.
+
+    Of up to a few times more images than features the rows are kept, so that
+    all is float64, in the dual form where images are fewer than features.
+    Beyond that only sums are kept: products in the precision of the
+    features, shifted to about their mean, added up in float64.
+
+    Args:
+        classes: number of classes of each set of labels; the sets are fitted
+            together, on the same features.
+    """
+
+    def __init__(self, classes: Sequence[int]) -> None:
+        self.classes = tuple(classes)
+        self.images = 0
+        self._counts = torch.zeros(sum(classes), dtype=torch.int64)
+        self._rows: list[tuple[Tensor, Tensor]] = []
+        self._sums: Sums | None = None
+
+    def update(self, x: Tensor, labels: Tensor) -> RidgeStatistics:
+        """Take in a batch.
+
+        Args:
+            x: (n, d) features.
+            labels: (n,) classes, or (n, sets) for several sets of labels.
+
+        Returns:
+            This object.
+
+        Raises:
+            ValueError: features of another width, NaN or infinite, or labels
+                that do not fit the images or the classes.
+        """
+        x = inputs.features(x, "bank")
+        columns, first = [], 0
+        sets = torch.as_tensor(labels).reshape(len(labels), -1).unbind(1)
+        for classes, y in zip(self.classes, sets, strict=True):
+            y = inputs.labels(y, len(x), x.device)
+            if int(y.max()) >= classes:
+                raise ValueError(f"label {int(y.max())}, {classes} classes")
+            columns.append(y + first)
+            first += classes
+        self._take(x, torch.stack(columns, 1))
+        return self
+
+    def merge(self, other: RidgeStatistics) -> RidgeStatistics:
+        """Take in the images of other statistics, which stay as they are.
+
+        Returns:
+            This object.
+
+        Raises:
+            ValueError: other classes or another width.
+        """
+        if other.classes != self.classes:
+            raise ValueError(f"classes {other.classes}, not {self.classes}")
+        for x, columns in other._rows:
+            self._take(x, columns)
+        if other._sums is not None:
+            if self._sums is None:
+                self._fold(other._sums.shift)
+            assert self._sums is not None
+            self._sums.merge(other._sums, other.images, other._counts)
+            self.images += other.images
+            self._counts += other._counts
+        return self
+
+    def solve(self) -> RidgeFit:
+        """Fit, for all penalties at once.
+
+        Raises:
+            ValueError: no images, a class without an image, or features that
+                are the same for all of them.
+        """
+        first = 0
+        for classes in self.classes:
+            inputs.covered(self._counts[first : first + classes])
+            first += classes
+        if self._sums is None:
+            return fit_rows(self._rows, self._counts)
+        return self._sums.fit(self.images, self._counts)
+
+    def _take(self, x: Tensor, columns: Tensor) -> None:
+        for other, _ in self._rows[:1]:
+            inputs.fits(x, other.shape[1])
+        self.images += len(x)
+        self._counts += torch.bincount(
+            columns.flatten(), minlength=len(self._counts)
+        ).cpu()
+        full = self._sums is not None or self.images > KEPT * x.shape[1]
+        self._rows.append((x if full else x.clone(), columns))
+        if full:
+            self._fold(x[:SHIFT_IMAGES].mean(0))
+
+    def _fold(self, shift: Tensor) -> None:
+        if self._sums is None:
+            self._sums = Sums(shift, len(self._counts))
+        for x, columns in self._rows:
+            self._sums.add(x, columns)
+        self._rows.clear()
