@@ -185,14 +185,13 @@ def across(
     """
     draw = np.random.default_rng(seed)
     known = [np.asarray(answers, np.float64) for answers in right]
-    drawn = [
-        np.tensordot(
-            draw.multinomial(len(r), np.full(len(r), 1 / len(r)), repeats),
-            r / len(r),
-            1,
-        )
-        for r in known
-    ]
+    drawn = []
+    for answers in known:
+        n = len(answers)
+        rows = n * np.arange(repeats)[:, None]
+        rows = rows + draw.integers(n, size=(repeats, n))
+        times = np.bincount(rows.ravel(), minlength=n * repeats)
+        drawn.append(np.tensordot(times.reshape(repeats, n), answers / n, 1))
     each = [effect(*parts) for parts in zip(*drawn, strict=True)]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(each, [tail, 1 - tail])
