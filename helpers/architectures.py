@@ -12,9 +12,10 @@ from typing import Any
 from timm.models.mlp_mixer import MlpMixer
 from timm.models.resnet import Bottleneck, ResNet
 from timm.models.vision_transformer import Block, VisionTransformer
-from torch import Tensor, nn
+from torch import nn
 
 from helpers.choices import unknown
+from helpers.skipless import SkiplessBlock
 
 SIZE = 64
 PATCH = 8
@@ -54,20 +55,6 @@ PREPROCESSING: dict[str, Any] = {
     "crop_mode": "center",
 }
 """How every lab model wants its images, in the words of timm."""
-
-
-class SkiplessBlock(Block):  # type: ignore[misc]
-    """A transformer block without its two residual additions.
-
-    Raghu et al. 2021, section 6: such a block passes on nothing but what its
-    own attention and MLP make of its input.
-    """
-
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Map tokens (n, t, d) to (n, t, d)."""
-        x = self.ls1(self.attn(self.norm1(x), *args, **kwargs))
-        out: Tensor = self.ls2(self.mlp(self.norm2(x)))
-        return out
 
 
 def _vit(

@@ -4,7 +4,8 @@
 an Altair chart that can be changed further; a column `se` is the standard
 error of the value. Each form can be split into panels by a column (`facet`)
 or let the reader choose a column's value with a slider or a menu (`choose`),
-without a running kernel. Do not use them for raw activations: measure first,
+without a running kernel. `token_maps` shows the map of the token that the
+reader points at. Do not use them for raw activations: measure first,
 chart the numbers.
 """
 
@@ -15,12 +16,25 @@ import pandas as pd
 
 from helpers.drawing import encodings as enc
 from helpers.drawing.encodings import Band, Range
+from helpers.drawing.frames import frames
 from helpers.drawing.heatmaps import heatmap
+from helpers.drawing.overlays import overlays
 from helpers.drawing.panels import finish
 from helpers.drawing.pictures import pictures, verdicts
 from helpers.drawing.theme import PANEL, setup
+from helpers.drawing.tokenmaps import token_maps
 
-__all__ = ["bars", "heatmap", "lines", "pictures", "setup", "verdicts"]
+__all__ = [
+    "bars",
+    "frames",
+    "heatmap",
+    "lines",
+    "overlays",
+    "pictures",
+    "setup",
+    "token_maps",
+    "verdicts",
+]
 
 
 def lines(

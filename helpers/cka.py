@@ -19,20 +19,18 @@ compare values across tokens or image sets.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from helpers.hsic import MIN_BATCH, gram, hsic1
-from helpers.layers import Tokens, depth, names, record
-from helpers.minibatch import Floats, MinibatchCKA, Similarity
+from helpers import grams
+from helpers.hsic import gram, hsic1
+from helpers.layers import Tokens, depth, names
+from helpers.maps import Comparison
+from helpers.minibatch import MinibatchCKA, Similarity
 
 if TYPE_CHECKING:
     from helpers.images import Images
@@ -46,36 +44,8 @@ __all__ = [
     "gram",
     "hsic1",
     "measure",
+    "measure_pairs",
 ]
-
-Side = tuple["VisionModel", str, Tokens]
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison(Similarity):
-    """The CKA of the layers of two models, and how it was measured.
-
-    Attributes:
-        depths_x: (layers of x,) depth of each in its model, 0 to 1.
-        depths_y: the same of y.
-        settings: models, images, layers, tokens, batch sizes, cost.
-    """
-
-    depths_x: Floats
-    depths_y: Floats
-    settings: dict[str, Any]
-
-    def table(self) -> pd.DataFrame:
-        """Write one row a pair of layers; the settings are in `attrs`.
-
-        The columns are `layer_x`, `layer_y`, `cka`, `se`, `depth_x` and
-        `depth_y`.
-        """
-        table = super().table()
-        table["depth_x"] = np.repeat(self.depths_x, len(self.layers_y))
-        table["depth_y"] = np.tile(self.depths_y, len(self.layers_x))
-        table.attrs.update(self.settings)
-        return table
 
 
 def compare(
@@ -133,104 +103,93 @@ def measure(
             one HSIC batch, unknown layers or tokens, features that are NaN
             or infinite.
     """
+    pair = {"": (model_x, model_y)}
+    return measure_pairs(
+        pair, images, layers, tokens, batch_size, hsic_batch_size
+    )[""]
+
+
+def measure_pairs(
+    pairs: Mapping[str, tuple[VisionModel, VisionModel | None]],
+    images: Images,
+    layers: str | tuple[str, str] = "out",
+    tokens: Tokens | tuple[Tokens, Tokens] = "all",
+    batch_size: int = 32,
+    hsic_batch_size: int | None = None,
+) -> dict[str, Comparison]:
+    """Measure the CKA of several pairs of models; each model runs once.
+
+    The numbers are those of `measure` for each pair. All maps share their
+    minibatches, so that effects may span several of them.
+
+    Args:
+        pairs: any name -> first and second model.
+        images: the images all are shown, in the same order.
+        layers: as in `measure`, the same for every pair.
+        tokens: as in `measure`.
+        batch_size: as in `measure`.
+        hsic_batch_size: as in `measure`.
+
+    Returns:
+        Name -> map; `seconds` in its settings is the time of all.
+
+    Raises:
+        ValueError: as `measure`.
+    """
     start = time.perf_counter()
     size = batch_size if hsic_batch_size is None else hsic_batch_size
-    used = _images_used(len(images), batch_size, size)
-    model_y = model_x if model_y is None else model_y
+    used = grams.whole_batches(len(images), batch_size, size)
     layers_x, layers_y = layers if isinstance(layers, tuple) else [layers] * 2
     tokens_x, tokens_y = tokens if isinstance(tokens, tuple) else [tokens] * 2
-    sides: list[Side] = [
-        (model_x, layers_x, tokens_x),
-        (model_y, layers_y, tokens_y),
-    ]
-    names_x, names_y = names(model_x, layers_x), names(model_y, layers_y)
-    engine = MinibatchCKA(names_x, names_y)
-    if sides[0] == sides[1]:
-        sides.pop()
-    with tqdm(total=used, desc="CKA", unit="image", disable=None) as bar:
-        for grams in _gram_batches(sides, images, used, batch_size, size):
-            engine.update_grams(*grams)
-            bar.update(size)
-    result = engine.compute()
-    return Comparison(
-        **vars(result),
-        depths_x=np.array([depth(model_x, name) for name in names_x]),
-        depths_y=np.array([depth(model_y, name) for name in names_y]),
-        settings={
-            "model_x": model_x.spec,
-            "model_y": model_y.spec,
-            "images": images.spec,
-            "split": images.split,
-            "num_images": used,
-            "dropped_images": len(images) - used,
-            "layers": layers,
-            "tokens": tokens,
-            "batch_size": batch_size,
-            "hsic_batch_size": size,
-            "hsic_batches": result.batches,
-            "device": str(model_x.device),
-            "seconds": time.perf_counter() - start,
-        },
+    sides = {
+        pair: ((x, layers_x, tokens_x), (y or x, layers_y, tokens_y))
+        for pair, (x, y) in pairs.items()
+    }
+    engines = {
+        pair: MinibatchCKA(*(names(side[0], side[1]) for side in both))
+        for pair, both in sides.items()
+    }
+    order = list(
+        dict.fromkeys(side for both in sides.values() for side in both)
     )
+    with tqdm(total=used, desc="CKA", unit="image", disable=None) as bar:
+        for batch in grams.stream(order, images, used, batch_size, size):
+            of = dict(zip(order, batch, strict=True))
+            for pair, (x, y) in sides.items():
+                engines[pair].update_grams(of[x], None if x == y else of[y])
+            bar.update(size)
+    settings = {
+        "images": images.spec,
+        "split": images.split,
+        "num_images": used,
+        "dropped_images": len(images) - used,
+        "layers": layers,
+        "tokens": tokens,
+        "batch_size": batch_size,
+        "hsic_batch_size": size,
+        "hsic_batches": used // size,
+        "seconds": time.perf_counter() - start,
+    }
+    return {
+        pair: _compared(engines[pair], both, settings)
+        for pair, both in sides.items()
+    }
 
 
-def _gram_batches(
-    sides: list[Side], images: Images, used: int, batch_size: int, size: int
-) -> Iterator[list[list[Tensor]]]:
-    """Yield the Gram matrices of each HSIC batch: one list a side."""
-
-    def reduce(x: Tensor) -> Tensor:
-        return torch.stack([gram(part) for part in torch.split(x, size)])
-
-    inside = size <= batch_size
-    models = list(dict.fromkeys(model for model, _, _ in sides))
-    with ExitStack() as hooks:
-        tapes = [
-            hooks.enter_context(record(*side, reduce if inside else None))
-            for side in sides
-        ]
-        orders = [names(model, wanted) for model, wanted, _ in sides]
-        kept: list[list[list[Tensor]]] = []  # [forward batch][side][layer]
-        for where, inputs in images.batches(*models, batch_size=batch_size):
-            count = min(len(where), used - int(where[0]))
-            if count <= 0:
-                return
-            for model, x in zip(models, inputs, strict=True):
-                model(x[:count])
-            kept.append(
-                [
-                    [tape[name] for name in order]
-                    for tape, order in zip(tapes, orders, strict=True)
-                ]
-            )
-            if inside:
-                for k in range(count // size):
-                    yield [[g[k] for g in side] for side in kept[0]]
-                kept.clear()
-            elif len(kept) * batch_size == size:
-                yield [
-                    [gram(torch.cat(x)) for x in zip(*side, strict=True)]
-                    for side in zip(*kept, strict=True)
-                ]
-                kept.clear()
-
-
-def _images_used(total: int, batch_size: int, size: int) -> int:
-    """Check the batch sizes; return how many images fill whole batches."""
-    if batch_size < 1 or size < MIN_BATCH:
-        raise ValueError(
-            f"an HSIC batch needs at least {MIN_BATCH} images and a forward "
-            f"batch at least 1, got {size} and {batch_size}"
-        )
-    if max(size, batch_size) % min(size, batch_size):
-        near = batch_size * max(1, round(size / batch_size))
-        raise ValueError(
-            f"hsic_batch_size must divide batch_size ({batch_size}) or be a "
-            f"multiple of it, got {size}; valid: {near}"
-        )
-    if total < size:
-        raise ValueError(
-            f"{total} images do not fill one HSIC batch of {size}; give "
-            "more images or a smaller hsic_batch_size or batch_size"
-        )
-    return total // size * size
+def _compared(
+    engine: MinibatchCKA,
+    sides: tuple[grams.Side, grams.Side],
+    settings: dict[str, Any],
+) -> Comparison:
+    depths_x, depths_y = (
+        np.array([depth(model, name) for name in names(model, layers)])
+        for model, layers, _ in sides
+    )
+    (model_x, *_), (model_y, *_) = sides
+    own = {"model_x": model_x.spec, "model_y": model_y.spec}
+    return Comparison(
+        **vars(engine.compute()),
+        depths_x=depths_x,
+        depths_y=depths_y,
+        settings=own | settings | {"device": str(model_x.device)},
+    )

@@ -139,6 +139,21 @@ class Images:
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def seen_by(self, model: VisionModel) -> NDArray[np.uint8]:
+        """Return the images as a model sees them, resized and cropped.
+
+        Returns:
+            (n, height, width, 3) pixels; all in memory, so for a few images.
+        """
+        x = torch.cat([x for _, (x,) in self.batches(model, batch_size=32)])
+        mean, std = (
+            torch.tensor(model.preprocessing[key], device=x.device)
+            for key in ("mean", "std")
+        )
+        pixels = (x.permute(0, 2, 3, 1) * std + mean).clamp(0, 1) * 255
+        seen: NDArray[np.uint8] = pixels.round().byte().cpu().numpy()
+        return seen
+
     def _prepare(
         self, models: Sequence[VisionModel], where: Index
     ) -> list[list[Tensor]]:

@@ -213,6 +213,33 @@ def names(model: VisionModel, selection: str) -> list[str]:
     return [name for name in model.taps if name in wanted]
 
 
+def shared(selection: str, *models: VisionModel) -> str:
+    """Refuse models whose layers do not correspond one to one.
+
+    Returns:
+        The selection, unchanged.
+
+    Raises:
+        ValueError: a model lacks a layer, or has other ones than the first.
+    """
+    first, *others = models
+    known = names(first, selection)
+    for model in others:
+        unlike = f"{first.spec} and {model.spec} do not correspond"
+        try:
+            own = names(model, selection)
+        except ValueError as error:
+            raise ValueError(f"{unlike} layer by layer: {error}") from None
+        if own != known:
+            raise ValueError(
+                f"{unlike} layer by layer: {selection!r} is {len(known)} "
+                f"layers of the one ({known[0]} to {known[-1]}) and "
+                f"{len(own)} of the other ({own[0]} to {own[-1]}); choose "
+                "models of one architecture"
+            )
+    return selection
+
+
 def depth(model: VisionModel, name: str) -> float:
     """Return how deep a layer lies: 0 for the first tap, 1 for the last."""
     order = list(model.taps)

@@ -154,6 +154,18 @@ class Browser:
         errors = [ln["message"] for ln in lines if ln["level"] == "SEVERE"]
         return Loaded(hosts, errors)
 
+    def point(self, x: float, y: float, touch: bool = False) -> None:
+        """Move the mouse to a place in the window, or tap there."""
+        where = {"x": round(x), "y": round(y)}
+        send = self.driver.execute_cdp_cmd
+        if touch:
+            for kind, points in (("touchStart", [where]), ("touchEnd", [])):
+                event = {"type": kind, "touchPoints": points}
+                send("Input.dispatchTouchEvent", event)
+        else:
+            event = {"type": "mouseMoved", **where}
+            send("Input.dispatchMouseEvent", event)
+
     def picture(self, path: Path, whole: bool = False) -> None:
         """Save the page, or what the window shows, as PNG."""
         shot = self.driver.execute_cdp_cmd(

@@ -195,6 +195,80 @@ def test_numbers_of_different_units_have_their_own_axis():
     assert {"0.5", "600"} <= set(labels(svg(panels)))
 
 
+def token_table(rows: int, columns: int, *prefix: str) -> pd.DataFrame:
+    """Tokens that resemble their own patch alone, others the first one."""
+    places = list(itertools.product(range(rows), range(columns)))
+    names = {f"row {r + 1}, column {c + 1}": (r, c) for r, c in places}
+    tokens = dict.fromkeys(prefix, (None, None)) | names
+    return pd.DataFrame(
+        {
+            "token": name,
+            "token_row": at[0],
+            "token_column": at[1],
+            "row": r,
+            "column": c,
+            "cka": float((r, c) == at or (at[0] is None and r + c == 0)),
+        }
+        for name, at in tokens.items()
+        for r, c in places
+    )
+
+
+def bright(picture: str) -> list[tuple[int, int]]:
+    """Corners of the cells with the largest value, in whole pixels."""
+    cells = re.findall(
+        r'd="M([\d.]+),([\d.]+)h[^"]*" fill="rgb\(253, 231, 37\)"', picture
+    )
+    return [(round(float(x)), round(float(y))) for x, y in cells]
+
+
+def point_at(spec: dict[str, Any], **place: float) -> str:
+    start = {"_kind": -1, "_v": 0.5, "_u": 0.5}
+    param(spec, "pointed")["value"] = [start | place]
+    return vl_convert.vegalite_to_svg(spec)
+
+
+def test_a_token_pointed_at_shows_its_map():
+    table = token_table(2, 4, "cls", "register 1")
+    spec = charts.token_maps(table, description=TEXT).to_dict()
+    picture = vl_convert.vegalite_to_svg(spec)
+    assert marks(picture, "rect") == (8 + 2) + 1 + 8 + 1
+    shown = labels(picture)
+    assert {"cls", "register 1", "point at a token"} <= set(shown)
+    assert "×" not in shown
+    assert bright(picture)[8:] == [(264 + 33 + 2 * 66, 66 + 66)]
+    moved = bright(point_at(spec, _v=0.25, _u=0.9))[8:]
+    assert moved == [(264 + 33 + 3 * 66, 66)]
+    assert bright(point_at(spec, _kind=1))[8:] == [(264 + 33, 66)]
+
+
+def test_the_place_pointed_at_outlasts_a_choice_of_another_grid():
+    two = pd.concat(
+        [
+            token_table(4, 4, "cls").assign(model="vit"),
+            token_table(2, 2).assign(model="cnn", cka=lambda t: t.cka / 4),
+        ]
+    )
+    chart = charts.token_maps(
+        two, description=TEXT, choose="model", own_scale=True
+    )
+    spec = chart.to_dict()
+    param(spec, "choose_model")["value"] = "cnn"
+    corner = bright(point_at(spec, _v=0.9, _u=0.9))
+    assert corner[4:] == [(264 + 33 + 132, 66 + 132)]
+    absent = bright(point_at(spec, _kind=0))
+    assert absent[4:] == corner[4:], "a token that it lacks: the middle"
+
+
+def test_undefined_maps_are_crossed_and_gaps_are_refused():
+    table = token_table(2, 2)
+    table.loc[table.token == "row 2, column 2", "cka"] = np.nan
+    picture = svg(charts.token_maps(table, description=TEXT))
+    assert labels(picture).count("×") == 1 + 4
+    with pytest.raises(ValueError, match="16 cells, got 15"):
+        charts.token_maps(table.iloc[1:], description=TEXT)
+
+
 def test_lines_have_points_bands_and_a_reference():
     chart = charts.lines(
         curves("vit_cls", "mae"), y="accuracy", description=TEXT, reference=0.1
@@ -519,3 +593,98 @@ def test_verdicts_are_words_and_signs_besides_colours():
     assert table.count("expected &gt; 0") == 3
     with pytest.raises(ValueError, match="unknown verdict 'hold'"):
         charts.verdicts([{"statement": "a", "verdict": "hold"}])
+
+
+def veils(**more: Any) -> pd.DataFrame:
+    """A map for each of two heads, two images and two blocks."""
+    rows = itertools.product((0, 1), (1, 2), ("b", "a"))
+    corner = np.zeros((2, 3))
+    corner[0, 2] = 0.5
+    return pd.DataFrame(
+        {"block": b, "rank": r, "image": i, "map": corner, "head": 7} | more
+        for b, r, i in rows
+    )
+
+
+def scenery() -> dict[str, Any]:
+    red, blue = np.zeros((2, 40, 60, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    return {"a": red, "b": blue}
+
+
+def pixels(url: str) -> Any:
+    """Decode a picture from a data address."""
+    data = url.split(";base64,")[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_a_veil_is_thin_where_the_map_is_high():
+    chart = charts.overlays(
+        veils(), scenery(), description=TEXT, choose="block", tips=["head"]
+    )
+    picture = svg(chart)
+    places = re.findall(r"<image[^>]*>", picture)
+    assert len(places) == 2 * 4  # a scene and a veil, for one block
+    spec = chart.to_dict()
+    (veil,) = {
+        row["map"]
+        for rows in spec["datasets"].values()
+        for row in rows
+        if "map" in row
+    }
+    alpha = pixels(veil)[..., 1]
+    assert alpha.shape == (2, 3)
+    assert alpha[0, 2] == 0
+    assert set(alpha.ravel()[[0, 1, 3, 4, 5]]) == {round(0.9 * 255)}
+    assert "head" in json.dumps(spec["layer"][1]["encoding"]["tooltip"])
+
+
+def test_pictures_under_veils_are_stored_once_and_in_order():
+    chart = charts.overlays(
+        veils(), scenery(), description=TEXT, choose="block"
+    )
+    spec = chart.to_dict()
+    stored = [
+        row
+        for rows in spec["datasets"].values()
+        for row in rows
+        if "_picture" in row
+    ]
+    assert [row["image"] for row in stored] == ["a", "b"]
+    assert pixels(stored[0]["_picture"])[20, 30, 0] > 200
+    assert spec["layer"][0]["encoding"]["x"]["sort"] == ["b", "a"]
+
+
+def test_an_outlined_cell_surrounds_its_place():
+    table = veils().query("block == 0")
+    chart = charts.overlays(table, scenery(), description=TEXT, marked=(1, 0))
+    url = chart.to_dict()["layer"][2]["encoding"]["url"]["value"]
+    shown = pixels(url)[..., 3] > 0
+    rows, columns = np.nonzero(shown)
+    assert shown.shape == (16, 24)
+    assert (rows.min(), rows.max()) == (8, 15)
+    assert (columns.min(), columns.max()) == (0, 7)
+    assert not shown[9:15, 1:7].any()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (veils(image="c"), "unknown picture 'c'"),
+        (veils(rank=1), "several rows"),
+        (veils(map=-np.ones((2, 2))), "none negative"),
+        (veils(map=np.full((2, 2), np.nan)), "finite"),
+        (veils(map=np.ones(4)), "rows and columns"),
+    ],
+    ids=["picture", "again", "negative", "nan", "flat"],
+)
+def test_overlays_refuse_what_they_cannot_draw(table, message):
+    with pytest.raises(ValueError, match=message):
+        charts.overlays(
+            table.drop_duplicates(["block", "rank", "image"])
+            if "several" not in message
+            else table,
+            scenery(),
+            description=TEXT,
+            choose="block",
+        )

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from helpers import cka, layers, models
 from helpers.hsic import u_products
+from helpers.maps import thinned
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -496,6 +498,92 @@ def test_compare_runs_one_model_once(vit, images):
     assert square(other) == pytest.approx(want, abs=1e-6)
 
 
+def test_pairs_share_forward_passes_and_minibatches(vit, resnet, images):
+    pairs = {"own": (vit, None), "mixed": (vit, resnet), "back": (resnet, vit)}
+    calls = []
+    hooks = [
+        m.module.register_forward_hook(lambda module, *_: calls.append(module))
+        for m in (vit, resnet)
+    ]
+    try:
+        maps = cka.measure_pairs(pairs, images, "out", batch_size=8)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert calls == [vit.module, resnet.module] * 3
+    assert list(maps) == list(pairs)
+    for name, (x, y) in pairs.items():
+        alone = cka.measure(x, y, images, "out", batch_size=8)
+        assert maps[name].cka == pytest.approx(alone.cka, abs=1e-6)
+        assert maps[name].se == pytest.approx(alone.se, abs=1e-6)
+        assert maps[name].layers_y == alone.layers_y
+        assert maps[name].settings["model_y"] == (y or x).spec
+    assert maps["back"].cka == pytest.approx(maps["mixed"].cka.T, abs=1e-6)
+
+
+def test_a_map_by_type_is_measured_type_by_type(vit, images):
+    """Types that only one side has are left out."""
+    chosen = ("ln1,qkv,fc1", "fc1,out,ln1")
+    whole = cka.measure(vit, None, images, chosen, batch_size=8)
+    parts = whole.by_type()
+    assert list(parts) == ["ln1", "fc1"]
+    for kind, part in parts.items():
+        alone = cka.measure(vit, None, images, kind, batch_size=8)
+        assert part.cka == pytest.approx(alone.cka, abs=1e-6)
+        assert part.leave_one_out == pytest.approx(
+            alone.leave_one_out, abs=1e-6
+        )
+        pd.testing.assert_frame_equal(
+            part.table(), alone.table(), check_exact=False, atol=1e-6
+        )
+    assert part.settings == whole.settings
+    table = whole.table_by_type()
+    assert len(table) == 2 * 12**2
+    last = table.iloc[-1]
+    assert [last.layer_x, last.block_x, last.type] == [
+        *("blocks.11.fc1", "11", "fc1")
+    ]
+    assert last.cka == part.cka[-1, -1]
+    assert table.attrs == whole.settings
+    unlike = cka.measure(vit, None, images, ("ln1", "out"), batch_size=8)
+    with pytest.raises(ValueError, match="in common: ln1 and out"):
+        unlike.by_type()
+
+
+def test_change_has_its_own_standard_errors(vit, resnet, images):
+    chosen = ("blocks.0-3.out", "out")
+    after = cka.measure(vit, resnet, images, chosen, "mean", batch_size=8)
+    before = cka.measure(vit, resnet, images, chosen, "all", batch_size=8)
+    change = after - before
+    x, y, y_all = (
+        features(model, images, wanted, tokens, 8)
+        for model, wanted, tokens in (
+            (vit, chosen[0], "mean"),
+            (resnet, "out", "mean"),
+            (resnet, "out", "all"),
+        )
+    )
+    x_all = features(vit, images, chosen[0], "all", 8)
+    without = [
+        oracle(*(side[:b] + side[b + 1 :] for side in (x, y)))
+        - oracle(*(side[:b] + side[b + 1 :] for side in (x_all, y_all)))
+        for b in range(3)
+    ]
+    assert change.cka == pytest.approx(
+        oracle(x, y) - oracle(x_all, y_all), abs=1e-5
+    )
+    want = np.sqrt(2 * np.var(without, axis=0))
+    assert change.se == pytest.approx(want, abs=1e-5)
+    assert change.settings["tokens"] == "mean"
+    assert change.settings["before"]["tokens"] == "all"
+    assert np.abs((after - after).se).max() == 0
+    fewer = cka.measure(vit, resnet, images, chosen, batch_size=4)
+    with pytest.raises(ValueError, match=r"hsic_batch_size.*: 8 and 4"):
+        after - fewer
+    with pytest.raises(ValueError, match="different layers"):
+        after - cka.measure(vit, None, images, "out", batch_size=8)
+
+
 @pytest.mark.parametrize("forward", [4, 8, 24])
 @pytest.mark.parametrize("tokens", ["all", "mean"])
 def test_hsic_batch_need_not_be_the_forward_batch(
@@ -558,3 +646,21 @@ def test_no_gradients_and_no_warnings(vit, images):
         with torch.inference_mode():
             cka.gram(x)
         cka.gram(x)
+
+
+def test_thinned_keeps_every_kth_layer_of_a_longer_side_of_each_map():
+    short = [("m", f"a{i}", f"b{j}") for i in range(3) for j in range(3)]
+    long = [("n", f"a{i}", f"b{j}") for i in range(7) for j in range(3)]
+    table = pd.DataFrame(short + long, columns=["map", "layer_x", "layer_y"])
+    kept = thinned(table, "map", most=3)
+    assert len(kept) == 9 + 9
+    assert kept.layer_x[kept["map"] == "n"].unique().tolist() == [
+        "a0",
+        "a3",
+        "a6",
+    ]
+    assert kept.layer_y[kept["map"] == "n"].unique().tolist() == [
+        "b0",
+        "b1",
+        "b2",
+    ]

@@ -124,6 +124,20 @@ def test_batches_prepare_each_image_for_each_model(tiny: VisionModel) -> None:
     assert seen == list(range(10))
 
 
+def test_images_as_a_model_sees_them(folder: Path) -> None:
+    scenes = images.load("wardrobe", limit=3)
+    seen = scenes.seen_by(models.load("lab/vit_cls", "cpu"))
+    for pixels, scene in zip(seen, scenes, strict=True):
+        np.testing.assert_array_equal(pixels, np.asarray(scene))
+    flat = images.load(f"folder:{folder}")
+    other = models.load("vit_tiny_patch16_224.augreg_in21k?random", "cpu")
+    resized = flat.seen_by(other)
+    assert resized.shape == (len(flat), 224, 224, 3)
+    for pixels, image in zip(resized, flat, strict=True):
+        level = np.asarray(image)[0, 0]
+        assert np.abs(pixels.astype(int) - level).max() <= 1
+
+
 def test_drop_last(tiny: VisionModel) -> None:
     digits = images.load("digits", limit=10)
     sizes = [

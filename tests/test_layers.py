@@ -228,6 +228,18 @@ def test_unknown_layers_name_the_nearest(
         layers.names(vit, selection)
 
 
+def test_layers_that_do_not_correspond_are_refused(vit: VisionModel) -> None:
+    assert layers.shared("ln1,out", vit, vit) == "ln1,out"
+    deeper = small("vit_tiny_patch16_224", img_size=64, depth=4)
+    with pytest.raises(ValueError, match=r"is 3 layers.* and 4 of the other"):
+        layers.shared("out", vit, vit, deeper)
+    mixer = small("mixer_s32_224", img_size=64)
+    with pytest.raises(
+        ValueError, match=r"not correspond.* mixer_s32_224 'qkv'"
+    ):
+        layers.shared("ln1,qkv", vit, mixer)
+
+
 def test_checks_without_a_model() -> None:
     assert layers.check_selection("ln1,blocks.0-3.*,all")
     with pytest.raises(ValueError, match="nearest: 'fc1'"):

@@ -187,6 +187,40 @@ def test_a_slider_follows_the_keyboard(address, chromium, site):
     assert chosen == said == shown
 
 
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_pointing_at_a_token_shows_its_map(size, address, chromium, site):
+    page = page_with("pointed._kind", site)
+    chromium.open(f"{address}/{page}.html", size)
+    chromium.draw()
+    find = """
+      const figure = [...document.querySelectorAll("figure.vl-chart")]
+        .find((f) => f.innerHTML.includes("pointed._kind"));
+      figure.scrollIntoView({ block: "center", behavior: "instant" });
+    """
+    state = """
+      const { vegaView } = figure;
+      const all = vegaView.scenegraph().root.items[0].items;
+      const cells = all.filter((g) => g.marktype === "rect")[2].items;
+      const [first] = all.filter((g) => g.marktype === "rect")[0].items
+        .filter((cell) => cell.datum._kind < 0);
+      const box = figure.querySelector("canvas.marks, svg.marks")
+        .getBoundingClientRect();
+      const [left, top] = vegaView.origin();
+      const { left: padLeft, top: padTop } = vegaView.padding();
+      return [cells.map((cell) => cell.datum._token),
+        first.datum._token,
+        box.left + padLeft + left + first.x + first.width / 2,
+        box.top + padTop + top + first.y + first.height / 2];
+    """
+    before, token, x, y = chromium.js(find + state)
+    assert set(before) != {token}
+    chromium.point(x, y, touch=size == PHONE)
+    chromium.js("return new Promise((next) => setTimeout(next, 300))")
+    after = chromium.js(find + state)[0]
+    assert set(after) == {token}
+    assert len(after) == len(before)
+
+
 def test_search_finds_a_page(address, chromium):
     chromium.open(f"{address}/search.html?q=CKA")
     found = """

@@ -12,6 +12,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from helpers import images as image_sets
 from helpers import zoo
 from helpers.training import (
     RECIPES,
@@ -229,6 +230,13 @@ def test_digits_are_brought_to_the_size_of_the_lab() -> None:
     images, labels = data.batch(how, 0, torch.device("cpu"))
     assert images.shape == (3, 3, 64, 64)
     assert labels.max() < 10
+
+
+def test_digits_for_tests_are_not_trained_on() -> None:
+    seen, labels = data._digits()
+    held, kept = (image_sets.load("digits", s) for s in ("test", "train"))
+    assert len(seen) + len(held) == 1797
+    assert labels.tolist() == kept.labels.tolist()
 
 
 def test_sine_positions_are_those_of_the_formula() -> None:

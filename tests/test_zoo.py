@@ -10,7 +10,8 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from helpers import zoo
-from helpers.architectures import WITHOUT_SKIP, SkiplessBlock
+from helpers.architectures import WITHOUT_SKIP
+from helpers.skipless import SkiplessBlock
 
 torch.set_num_threads(1)
 

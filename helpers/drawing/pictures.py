@@ -57,7 +57,7 @@ def pictures(
             or not one label an image.
     """
     text = described(description)
-    shown = [_png(image) for image in images]
+    shown = [png(image) for image in images]
     if not 0 < len(shown) <= PICTURES_AT_MOST:
         raise ValueError(
             f"got {len(shown)} images; expected 1 to {PICTURES_AT_MOST}"
@@ -156,7 +156,7 @@ def _effect(row: Mapping[str, Any]) -> str:
     return "<br>".join(parts)
 
 
-def _png(image: Any) -> str:
+def png(image: Any) -> str:
     """Encode an image as base64 PNG."""
     if not isinstance(image, Image.Image):
         pixels = np.asarray(image)

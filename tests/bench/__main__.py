@@ -2,11 +2,10 @@
 
 import torch
 
-from tests.bench import cka, features, probes
+from tests.bench import cka, features, probes, receptive
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    cka.main()
-    probes.main()
-    features.main()
+    for bench in (cka, probes, features, receptive):
+        bench.main()

@@ -1,0 +1,258 @@
+"""Few-shot probes on single tokens: where in the grid is the class told?
+
+Raghu et al. 2021, section 7 (figure 11) and appendices D.4 and F: a ridge
+probe on a few images a class is fitted to one token of a layer at a time, and
+to pooled ones (`helpers.tokenfeatures`).
+
+A position that reads well need not show the object: it may have been told by
+the others. For probes on many images use `helpers.probes.layerwise`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from helpers.choices import unknown
+from helpers.layers import depth
+from helpers.minibatch import Floats
+from helpers.patches import choose
+from helpers.probes import PENALTIES, ConstantFeaturesError, RidgeStatistics
+from helpers.tokenfeatures import POOLED, last_grid, tokens_of
+
+if TYPE_CHECKING:
+    from helpers.images import Images
+    from helpers.models import VisionModel
+
+EACH = "each position"
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Which images each repetition of a probe takes.
+
+    Attributes:
+        banks: (repetitions, classes * shots) images to fit to, none twice.
+        held: the training images in no bank, to choose the penalty by.
+        queries: a part of the test images each.
+    """
+
+    banks: Tensor
+    held: Tensor
+    queries: list[Tensor]
+
+
+def draw(
+    labels: Tensor,
+    classes: int,
+    queries: int,
+    shots: int,
+    repetitions: int,
+    seed: int = 0,
+) -> Shots:
+    """Deal training and test images out to repetitions that share none.
+
+    Args:
+        labels: (m,) class of each training image.
+        classes: number of classes.
+        queries: number of test images.
+        shots: training images a class and repetition.
+        repetitions: how many.
+        seed: of the deal.
+
+    Raises:
+        ValueError: too few training images of a class, or test images.
+    """
+    needed = shots * repetitions
+    counts = torch.bincount(labels, minlength=classes)
+    if shots < 1 or int(counts.min()) <= needed:
+        raise ValueError(
+            f"{repetitions} repetitions of {shots} shots need more than "
+            f"{needed} training images a class, but one has "
+            f"{int(counts.min())}; give more images or fewer repetitions"
+        )
+    if not 2 <= repetitions <= queries:
+        raise ValueError(
+            f"repetitions must lie between 2 and the {queries} test images, "
+            f"got {repetitions}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(labels), generator=generator)
+    of_class = [order[labels[order] == y] for y in range(len(counts))]
+    dealt = torch.stack([mine[:needed] for mine in of_class])
+    banks = dealt.reshape(len(counts), repetitions, shots).transpose(0, 1)
+    return Shots(
+        banks.reshape(repetitions, -1),
+        torch.cat([mine[needed:] for mine in of_class]),
+        list(
+            torch.randperm(queries, generator=generator).tensor_split(
+                repetitions
+            )
+        ),
+    )
+
+
+def probe(
+    model: VisionModel,
+    train: Images,
+    test: Images,
+    layers: str = "out",
+    target: str = "class",
+    shots: int = 10,
+    repetitions: int = 5,
+    positions: int = 64,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Fit few-shot ridge probes to every token of layers, and pooled ones.
+
+    Args:
+        model: the model.
+        train: what the banks are drawn from; what no bank takes chooses the
+            penalty.
+        test: a part for each repetition.
+        layers: which layers, see `helpers.layers.names`.
+        target: a categorical target of the images.
+        shots: images a class to fit to.
+        repetitions: how often, on other images each time.
+        positions: where a layer has more, every second (or third, ...) row
+            and column is probed.
+        batch_size: images of a forward pass.
+        seed: which images a repetition takes.
+
+    Returns:
+        One row a layer, token and repetition: `layer`, `depth`, `tokens`
+        (one of `POOLED`, or `EACH` for a single position), `row` and
+        `column` (missing for pooled ones), `repetition`, `accuracy` (NaN
+        where the features do not vary), `penalty`. Settings in `attrs`.
+
+    Raises:
+        ValueError: layers without token positions, an unknown target, or too
+            few images.
+    """
+    truth = [_labels(images, target) for images in (train, test)]
+    classes = len(train.target_names[target])
+    deal = draw(truth[0], classes, len(test), shots, repetitions, seed)
+    at = choose(last_grid(model, layers), positions)
+    banks, queries = (
+        tokens_of(model, images, layers, at, batch_size)
+        for images in (train, test)
+    )
+    places = [(None, None)] * len(POOLED) + [
+        (row, column)
+        for row in range(at.grid[0])
+        for column in range(at.grid[1])
+    ]
+    rows = []
+    for layer, bank in banks.items():
+        for token, (row, column) in enumerate(places):
+            found = few_shot(
+                (bank[:, token], queries[layer][:, token]), truth, deal
+            )
+            kind = POOLED[token] if token < len(POOLED) else EACH
+            where = {"layer": layer, "depth": depth(model, layer)}
+            where |= {"tokens": kind, "row": row, "column": column}
+            rows += [
+                where | {"repetition": r} | f for r, f in enumerate(found)
+            ]
+    table = pd.DataFrame(rows).astype({"row": "Int64", "column": "Int64"})
+    table.attrs.update(
+        model=model.spec,
+        images=test.spec,
+        target=target,
+        shots=shots,
+        repetitions=repetitions,
+        test=len(test),
+        grid=at.grid,
+    )
+    return table
+
+
+def accuracies(table: pd.DataFrame, tokens: str) -> Floats:
+    """Average the accuracy over positions.
+
+    Args:
+        table: what `probe` returned.
+        tokens: one of `POOLED`, or `EACH`.
+
+    Returns:
+        (layers, repetitions), in the order of the table; the repetitions
+        share no image, so `claims.mean` over them has a sound interval.
+    """
+    chosen = table[table.tokens == tokens]
+    by_layer = chosen.groupby(["layer", "repetition"], sort=False)
+    values: Floats = by_layer.accuracy.mean().unstack(sort=False).to_numpy()
+    return values
+
+
+def last_positions(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of single positions of the last layer, for maps.
+
+    Args:
+        table: what `probe` returned.
+    """
+    last = table.layer == table.layer.iloc[-1]
+    rows: pd.DataFrame = table[last & (table.tokens == EACH)]
+    return rows
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Average over positions and repetitions.
+
+    Args:
+        table: what `probe` returned.
+
+    Returns:
+        One row a layer and kind of tokens: `layer`, `depth`, `tokens`,
+        `accuracy` and `se`, its standard error over repetitions.
+    """
+    keys = ["layer", "depth", "tokens"]
+    each = table.groupby([*keys, "repetition"], sort=False).accuracy.mean()
+    means = each.groupby(keys, sort=False)
+    both = pd.DataFrame({"accuracy": means.mean(), "se": means.sem()})
+    return both.reset_index()
+
+
+def few_shot(
+    features: Sequence[Tensor], labels: Sequence[Tensor], deal: Shots
+) -> list[dict[str, float]]:
+    """Fit a ridge probe to a few images, once a repetition.
+
+    Args:
+        features: (m, d) of the training and (n, d) of the test images.
+        labels: (m,) and (n,) their classes.
+        deal: the images of each repetition.
+
+    Returns:
+        For each repetition `accuracy` on its test images and the `penalty`
+        that does best on the held images, the largest of equals.
+    """
+    (x, asked), (y, answers) = features, labels
+    largest_first = sorted(PENALTIES, reverse=True)
+    found = []
+    for bank, part in zip(deal.banks, deal.queries, strict=True):
+        fit = RidgeStatistics([int(y.max()) + 1]).update(x[bank], y[bank])
+        try:
+            solved = fit.solve()
+        except ConstantFeaturesError:
+            found.append({"accuracy": math.nan, "penalty": math.nan})
+            continue
+        tried = solved.scores(x[deal.held], largest_first).argmax(2)
+        right = (tried == y[deal.held]).double().mean(1)
+        penalty = largest_first[int(right.argmax())]
+        chosen = solved.scores(asked[part], [penalty])[0].argmax(1)
+        accuracy = float((chosen == answers[part]).double().mean())
+        found.append({"accuracy": accuracy, "penalty": penalty})
+    return found
+
+
+def _labels(images: Images, target: str) -> Tensor:
+    if target not in images.target_names:
+        raise unknown(f"target of {images.spec}", target, images.target_names)
+    return torch.as_tensor(images.targets[target]).long()
