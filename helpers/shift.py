@@ -182,7 +182,12 @@ def across(
         *right: for each data set (n, ...), whether each image was right.
         repeats: number of draws.
         seed: which draws.
+
+    Raises:
+        ValueError: no data set.
     """
+    if not right:
+        raise ValueError("expected the answers on one data set or more")
     draw = np.random.default_rng(seed)
     known = [np.asarray(answers, np.float64) for answers in right]
     drawn = []

@@ -128,3 +128,5 @@ def test_across_draws_images_within_each_data_set():
     assert found.high - found.low == pytest.approx(3.92 * error, rel=0.1)
     paired = shift.across(lambda a: a[0] - a[0], a)
     assert paired.low == paired.high == 0
+    with pytest.raises(ValueError, match="one data set or more"):
+        shift.across(lambda: 0.0)
