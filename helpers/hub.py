@@ -176,14 +176,16 @@ def _of_config(want: Address, names: list[str]) -> list[str]:
 def _listing(want: Address) -> Listing:
     """List the files at a commit that has parquet files."""
     asked = want.options.get("revision")
-    found = []
-    for revision in [asked] if asked else [MAIN, CONVERTED]:
-        listing = _ask(want.repo, revision)
+    revisions = [asked] if asked else [MAIN, CONVERTED]
+    for revision in revisions:
+        try:
+            listing = _ask(want.repo, revision)
+        except ConnectionError:
+            if revision == revisions[-1]:
+                raise
+            continue
         if listing and any(map(_is_parquet, listing.sizes)):
             return listing
-        found.append(listing)
-    if not any(found):
-        raise _unreachable(want.repo)
     raise ValueError(
         f"{want.repo} has no parquet files, and the hub has not converted "
         "it; save it with datasets.Dataset.to_parquet and use parquet:<path>"
@@ -206,10 +208,12 @@ def _ask(repo: str, revision: str) -> Listing | None:
         raise ValueError(
             f"no data set {repo!r} on the hub, or it is private: {PAGE}{repo}"
         ) from error
-    except Exception:  # offline; which errors say so varies by version
+    except Exception as error:  # offline; its type varies by version
         if record.is_file():
             return Listing(**json.loads(record.read_text("utf-8")))
-        return _in_cache(repo, revision)
+        if found := _in_cache(repo, revision):
+            return found
+        raise _unreachable(repo) from error
     card: Any = info.card_data or {}
     listing = Listing(
         info.sha or revision,

@@ -141,8 +141,14 @@ def find(
     largest = max((g.total_byte_size for g in groups), default=1)
     labels, class_names = _labels(
         pa.chunked_array(
-            [c for at in where for c in _column(*at, label).chunks]
-            or [pa.array([], pa.int64())]
+            [
+                chunk
+                for path, note in zip(paths, notes, strict=True)
+                for chunk in _column(
+                    path, note, range(note.num_row_groups), label
+                ).chunks
+            ],
+            schema.field(label).type,
         ),
         features.get(label, {}).get("names"),
         f"column {label!r} of {source}",
@@ -150,7 +156,8 @@ def find(
 
     @lru_cache(maxsize=max(1, HELD // max(largest, 1)))
     def cells(group: int) -> Any:
-        return _column(*where[group], image)
+        path, note, own = where[group]
+        return _column(path, note, [own], image)
 
     def read(rows: files.Index) -> list[Image.Image]:
         pictures: dict[int, Image.Image] = {}
@@ -181,10 +188,10 @@ def _footer(path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def _column(path: Path, note: Any, group: int, name: str) -> Any:
+def _column(path: Path, note: Any, groups: Sequence[int], name: str) -> Any:
     try:
         with pq.ParquetFile(path, metadata=note) as file:  # one per thread
-            return file.read_row_group(group, columns=[name])[name]
+            return file.read_row_groups(list(groups), columns=[name])[name]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _damaged(path, error) from error
 

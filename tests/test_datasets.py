@@ -57,6 +57,7 @@ def shard(
 class Hub(BaseHTTPRequestHandler):
     files: ClassVar[dict[str, bytes]] = {}
     sizes: ClassVar[dict[str, int]] = {}
+    converted: ClassVar[bool] = False
     gated: ClassVar[bool] = False
     fetched: ClassVar[list[str]] = []
 
@@ -65,8 +66,11 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
-        if path == "/api/datasets/me/pets/revision/main":
+        at = "refs%2Fconvert%2Fparquet" if self.converted else "main"
+        if path == f"/api/datasets/me/pets/revision/{at}":
             self.answer(200, json.dumps(self.card()).encode())
+        elif path == "/api/datasets/me/pets/revision/main":
+            self.answer(200, json.dumps({"id": "me/pets"}).encode())
         elif found := re.fullmatch(rf".*/resolve/{COMMIT}/(.*)", path):
             if self.gated:
                 self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
@@ -119,7 +123,8 @@ def pets(
         "data/train-00001-of-00002.parquet": shard(range(10, 20)),
         "data/validation-00000-of-00001.parquet": shard(range(30, 36)),
     }
-    Hub.sizes, Hub.gated, Hub.fetched = {}, False, []
+    Hub.sizes, Hub.fetched = {}, []
+    Hub.converted = Hub.gated = False
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     Thread(target=server.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{server.server_port}"
@@ -198,6 +203,16 @@ def test_of_a_large_split_only_the_files_needed_are_fetched(
         images.load("hf:me/pets", "train", limit=91)
 
 
+def test_the_hubs_own_conversion_is_read(
+    pets: type[Hub], offline: Any
+) -> None:
+    pets.converted = True
+    pets.files = {"default/test/0000.parquet": shard(range(6))}
+    assert levels(images.load("hf:me/pets")) == list(range(6))
+    offline()
+    assert levels(images.load("hf:me/pets")) == list(range(6))
+
+
 def test_offline_the_same_images_come_from_the_cache(
     pets: type[Hub], offline: Any
 ) -> None:
@@ -256,7 +271,7 @@ def test_a_missing_split_and_several_configs(pets: type[Hub]) -> None:
         images.load("hf:me/pets")
     assert len(images.load("hf:me/pets:small")) == 10
     pets.files = {"pets.zip": b""}
-    with pytest.raises(ValueError, match="no parquet files"):
+    with pytest.raises(ValueError, match="has not converted it"):
         images.load("hf:me/pets")
 
 
@@ -342,9 +357,9 @@ def test_pictures_are_read_a_group_at_a_time(
     read: list[tuple[int, str]] = []
     column = shards._column
 
-    def noted(path: Path, note: Any, group: int, name: str) -> Any:
-        read.append((group, name))
-        return column(path, note, group, name)
+    def noted(path: Path, note: Any, groups: list[int], name: str) -> Any:
+        read.extend((group, name) for group in groups)
+        return column(path, note, groups, name)
 
     monkeypatch.setattr(shards, "_column", noted)
     monkeypatch.setattr(shards, "HELD", 1)  # one group at a time
