@@ -157,6 +157,9 @@ def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     """Decode a picture to RGB; `name` is what an error calls it."""
     try:
         with Image.open(file) as picture:
+            if picture.mode.startswith("I"):  # 16 bits, which RGB would clip
+                levels = np.asarray(picture) // 257
+                return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
             return picture.convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"unreadable image: {name} ({error})") from error

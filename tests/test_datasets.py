@@ -374,6 +374,16 @@ def test_pictures_are_read_a_group_at_a_time(
     assert read == [(g, "img") for g in (0, 1, 2, 0, 2)]
 
 
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    fine = np.array([[0, 257, 20_000, 65_535]], dtype=np.uint16)
+    (tmp_path / "grey").mkdir()
+    Image.fromarray(fine).save(tmp_path / "grey" / "a.png")
+    found = images.load(f"folder:{tmp_path}", "train")
+    np.testing.assert_array_equal(
+        np.asarray(found[0])[0], np.repeat([[0], [1], [77], [255]], 3, axis=1)
+    )
+
+
 def test_imagenet_in_a_folder_has_the_labels_of_its_heads(
     tmp_path: Path,
 ) -> None:
