@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -135,7 +136,10 @@ def pets(
         here + "/{repo_id}/resolve/{revision}/{filename}",
     )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "own"))
+    own = partial(
+        huggingface_hub.cached_assets_path, assets_dir=tmp_path / "own"
+    )
+    monkeypatch.setattr(huggingface_hub, "cached_assets_path", own)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     api = huggingface_hub.HfApi(endpoint=here, token=False)
