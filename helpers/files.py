@@ -1,4 +1,4 @@
-"""Labelled pictures in files: folders, parquet, digits, bare garments.
+"""Labelled pictures at hand: folders, ImageNet, digits, bare garments.
 
 Each reader finds the rows of a split and decodes pictures when asked to.
 Where a set has no split of its own, every fifth picture is for testing. Do
@@ -6,14 +6,11 @@ not call it from a page: `helpers.images` wraps what it finds.
 """
 
 import io
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -54,7 +51,7 @@ def digits(split: str) -> Found:
     data = load_digits()
     grey = np.round(data.images * (255 / 16)).astype(np.uint8)
     return Found(
-        _part(len(grey), split),
+        part(len(grey), split),
         data.target.astype(np.int64),
         tuple(map(str, data.target_names)),
         lambda rows: [Image.fromarray(grey[i]).convert("RGB") for i in rows],
@@ -106,92 +103,63 @@ def folder(root: Path, split: str) -> Found:
     kinds = [(*f.relative_to(top).parent.parts, top.name)[0] for f in paths]
     class_names = tuple(sorted(set(kinds)))
     return Found(
-        np.arange(len(paths)) if top != root else _part(len(paths), split),
+        np.arange(len(paths)) if top != root else part(len(paths), split),
         np.array([class_names.index(k) for k in kinds], dtype=np.int64),
         class_names,
-        lambda rows: [_decode(paths[i], str(paths[i])) for i in rows],
+        lambda rows: [decode(paths[i], str(paths[i])) for i in rows],
         "as the owner of the folder says",
         str(root),
     )
 
 
-def parquet(path: Path, split: str) -> Found:
-    """Find the pictures of a parquet file, or of a folder of such files.
+def imagenet(root: Path, split: str) -> Found:
+    """Find ImageNet in a folder, or a part of its classes.
+
+    Labels are those of a head for ImageNet-1k, also where classes are
+    missing; names are those of WordNet.
 
     Args:
-        path: a file with a column of encoded pictures (bytes, or a struct
-            with `bytes`) and one of integer labels, or a folder of files with
-            the split in their names.
+        root: a folder as for `folder`, with class folders named by their
+            WordNet id (`n01440764`).
         split: `train` or `test`.
 
     Raises:
-        ValueError: no such file or column, or a damaged file.
+        ValueError: no picture in it, or a folder of another name.
     """
-    paths = [path]
-    if path.is_dir():
-        paths = sorted(f for f in path.glob("*.parquet") if split in f.name)
-    if not paths:
-        raise ValueError(
-            f"no parquet file with {split!r} in its name in {path}"
-        )
-    try:
-        table = pa.concat_tables([pq.read_table(f) for f in paths])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(
-            f"{paths[0]} is damaged or not a parquet file: {error}"
-        ) from error
-    schema = table.schema
-    pictures = [f.name for f in schema if pa.types.is_struct(f.type)]
-    pictures += [f.name for f in schema if pa.types.is_binary(f.type)]
-    numbers = [f.name for f in schema if pa.types.is_integer(f.type)]
-    if not pictures or not numbers:
-        raise ValueError(
-            f"{paths[0]} needs a column of encoded images and one of integer "
-            f"labels; its columns are {', '.join(schema.names)}"
-        )
-    column = "label" if "label" in numbers else numbers[0]
-    labels = table[column].to_numpy().astype(np.int64)
-    cells = table[pictures[0]]
+    from timm.data import ImageNetInfo
 
-    def read(rows: Index) -> list[Image.Image]:
-        found = [(int(i), cells[int(i)].as_py()) for i in rows]
-        return [
-            _decode(
-                io.BytesIO(cell["bytes"] if isinstance(cell, dict) else cell),
-                f"row {i} of {path}",
-            )
-            for i, cell in found
-        ]
-
-    return Found(
-        np.arange(len(labels)) if path.is_dir() else _part(len(labels), split),
-        labels,
-        _class_names(schema.metadata, column, labels),
-        read,
-        "as the owner of the file says",
-        str(path),
+    info = ImageNetInfo()
+    ids = info.label_names()
+    found = folder(root, split)
+    strange = sorted(set(found.class_names) - set(ids))
+    if strange:
+        raise ValueError(
+            f"{root} has the class folder {strange[0]!r}; expected WordNet "
+            f"ids of ImageNet-1k, like {ids[0]!r}, below train and val"
+        )
+    labels = np.array([ids.index(name) for name in found.class_names])
+    return replace(
+        found,
+        labels=labels[found.labels],
+        class_names=tuple(map(info.label_name_to_description, ids)),
+        licence="research and education, not commercial (image-net.org)",
     )
 
 
-def _part(size: int, split: str) -> Index:
+def part(size: int, split: str) -> Index:
+    """Return every fifth position for `test`, the others for `train`."""
     every = np.arange(size)
-    part: Index = every[(every % 5 == 4) == (split == "test")]
-    return part
+    chosen: Index = every[(every % 5 == 4) == (split == "test")]
+    return chosen
 
 
-def _class_names(
-    metadata: dict[bytes, bytes] | None, column: str, labels: Index
-) -> tuple[str, ...]:
-    """Take the names from the `datasets` library's note, if there is one."""
-    note = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-    features = note.get("info", {}).get("features", {})
-    given = features.get(column, {}).get("names")
-    return tuple(given or map(str, range(int(labels.max()) + 1)))
-
-
-def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
+def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
+    """Decode a picture to RGB; `name` is what an error calls it."""
     try:
         with Image.open(file) as picture:
+            if picture.mode.startswith("I"):  # 16 bits, which RGB would clip
+                levels = np.asarray(picture) // 257
+                return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
             return picture.convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"unreadable image: {name} ({error})") from error

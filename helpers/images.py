@@ -9,7 +9,13 @@ A spec is a string:
 - `folder:<path>`: one subfolder a class; with `train` and `test` (or `val`)
   folders above these, or else every fifth image is the test split;
 - `parquet:<path>`: a parquet file, or a folder of files with the split in
-  their names, with a column of encoded images and one of labels.
+  their names, with a column of encoded images and one of labels
+  (`?image=<column>&label=<column>` where it has several);
+- `hf:<owner>/<name>`, `hf:<owner>/<name>:<config>`: parquet files of the
+  Hugging Face hub, with `cifar10`, `cifar100`, `imagenette` and `imagenet`
+  as short names (`helpers.hub`);
+- `imagenet:<path>`: ImageNet's folder, labels as in ImageNet's heads;
+- `torchvision:<name>`: a set of torchvision (`helpers.torchsets`).
 
 Images are decoded and prepared on worker threads, one batch ahead of the
 model. Do not use `Images` for training: it holds no augmentation.
@@ -32,7 +38,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from helpers import files, wardrobe
+from helpers import files, hub, shards, torchsets, wardrobe
 from helpers.choices import unknown
 
 if TYPE_CHECKING:
@@ -40,7 +46,11 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "test")
 BUNDLED = {"digits": files.digits, "fashion_mnist": files.fashion_mnist}
-SETS = ("wardrobe", *BUNDLED, "folder:<path>", "parquet:<path>")
+SETS = (
+    *("wardrobe", *BUNDLED, *hub.ALIASES, "hf:<owner>/<name>"),
+    *("folder:<path>", "parquet:<path>", "imagenet:<path>"),
+    "torchvision:<name>",
+)
 AHEAD = 2  # batches in preparation while the model works
 
 Index = files.Index
@@ -60,7 +70,8 @@ class Images:
         target_names: the names of the values of categorical targets.
         licence: under which terms the images may be used.
         source: where they come from.
-        index: (n,) position of each image in the whole split.
+        index: (n,) position of each image in the whole split; in the files
+            drawn, where a set of the hub is too large to be fetched whole.
     """
 
     spec: str
@@ -162,7 +173,7 @@ class Images:
 
 
 def check(spec: str) -> str:
-    """Refuse an image spec that cannot be loaded, without loading it.
+    """Refuse an image spec that cannot be loaded; loads and fetches nothing.
 
     Returns:
         The spec, unchanged.
@@ -175,10 +186,16 @@ def check(spec: str) -> str:
     if kind == "wardrobe":
         if rest not in ("", *wardrobe.VARIANTS):
             raise unknown("variant of wardrobe", rest, wardrobe.VARIANTS)
-    elif kind in ("folder", "parquet"):
-        if not rest or not Path(rest).exists():
-            raise FileNotFoundError(f"no images at {rest!r} (from {spec!r})")
-    elif spec not in BUNDLED:
+    elif kind == "hf":
+        hub.parse(spec)
+    elif kind == "torchvision":
+        torchsets.check(rest)
+    elif kind in ("folder", "parquet") or (kind == "imagenet" and rest):
+        path, query = _path(spec)
+        shards.options(query, shards.OPTIONS, spec)
+        if not path or not Path(path).exists():
+            raise FileNotFoundError(f"no images at {path!r} (from {spec!r})")
+    elif spec not in (*BUNDLED, *hub.ALIASES):
         raise unknown("image set", spec, SETS)
     return spec
 
@@ -199,20 +216,18 @@ def load(
         ValueError: unknown spec or split, no image found, or fewer images
             than asked for.
         FileNotFoundError: the folder or file is not there.
+        ConnectionError: not in the cache, and it could not be fetched.
     """
     check(spec)
+    if limit is not None and limit < 1:
+        raise ValueError(f"cannot draw {limit} images of {spec}")
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     kind, _, rest = spec.partition(":")
     if kind == "wardrobe":
         index = _draw(np.arange(wardrobe.SIZES[split]), limit, seed, spec)
         return _wardrobe(spec, split, index, rest or "none")
-    if kind in BUNDLED:
-        found = BUNDLED[kind](split)
-    elif kind == "folder":
-        found = files.folder(Path(rest), split)
-    else:
-        found = files.parquet(Path(rest), split)
+    found = _find(spec, split, limit, seed)
     index = _draw(found.rows, limit, seed, spec)
     labels = found.labels[index]
     return Images(
@@ -229,10 +244,35 @@ def load(
     )
 
 
+def _find(spec: str, split: str, limit: int | None, seed: int) -> files.Found:
+    kind, _, rest = spec.partition(":")
+    if spec in BUNDLED:
+        return BUNDLED[spec](split)
+    if kind == "hf" or spec in hub.ALIASES:
+        return hub.find(spec, split, limit, seed)
+    if kind == "torchvision":
+        return torchsets.find(rest, split)
+    path, query = _path(spec)
+    if kind == "parquet":
+        columns = shards.options(query, shards.OPTIONS, spec)
+        return shards.parquet(Path(path), split, **columns)
+    reader = files.imagenet if kind == "imagenet" else files.folder
+    return reader(Path(path), split)
+
+
+def _path(spec: str) -> tuple[str, str]:
+    """Return the path in a spec, and for parquet files the options."""
+    kind, _, path = spec.partition(":")
+    if kind != "parquet":
+        return path, ""
+    path, _, query = path.partition("?")
+    return path, query
+
+
 def _draw(rows: Index, limit: int | None, seed: int, spec: str) -> Index:
     if limit is None:
         return rows
-    if not 0 < limit <= len(rows):
+    if limit > len(rows):
         raise ValueError(
             f"{spec} has {len(rows)} images in this split; cannot draw {limit}"
         )

@@ -113,19 +113,29 @@ def timm_models(pattern: str) -> str:
 
 def datasets() -> str:
     """List the image sets with their sizes and licences."""
-    from helpers import images, wardrobe
+    from helpers import hub, images, torchsets, wardrobe
 
-    lines: list[tuple[str, ...]] = [
-        ("images", "classes", "train", "test", "licence")
+    lines: list[tuple[object, ...]] = [
+        ("images", "classes", "train", "test", "download", "licence")
     ]
     for spec in ("wardrobe", *images.BUNDLED):
         train, test = (images.load(spec, split) for split in images.SPLITS)
         sizes = (len(test.class_names), len(train), len(test))
-        lines.append((spec, *map(str, sizes), test.licence))
+        lines.append((spec, *sizes, "", test.licence))
+    for name, known in hub.ALIASES.items():
+        sizes = (known.classes, known.train, known.test)
+        lines.append((name, *sizes, known.size, known.licence))
+    more = [("torchvision", "download", "licence")] + [
+        (f"torchvision:{name}", known.size, known.licence)
+        for name, known in torchsets.READERS.items()
+    ]
     variants = ", ".join(v for v in wardrobe.VARIANTS if v != "none")
     return (
-        f"{table(lines)}\n\nwardrobe:<variant>, one of {variants}\n"
-        "folder:<path>, one folder a class; parquet:<path>"
+        f"{table(lines)}\n\n{table(more)}\n\n"
+        f"wardrobe:<variant>, one of {variants}\n"
+        "folder:<path>, one folder a class; imagenet:<path>, ImageNet's\n"
+        "parquet:<path>; hf:<owner>/<name>, parquet files of the hub\n"
+        "Licences as the authors state them; read theirs before use."
     )
 
 
