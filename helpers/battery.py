@@ -12,20 +12,17 @@ first look. The pages of the book say what each number can bear.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 from helpers import (
     attention,
     claims,
-    features,
-    probes,
     receptive,
     residual,
     structure,
@@ -35,7 +32,6 @@ from helpers.minibatch import Floats
 from helpers.sublayers import wiring
 
 if TYPE_CHECKING:
-    from helpers.claims import Estimate
     from helpers.images import Images
     from helpers.models import VisionModel
 
@@ -44,7 +40,6 @@ KINDS = {
     "prefix": "other prefix tokens",
     "patch": "patches or positions",
 }
-TOKENS = "patches"  # what is probed: there are such in every family
 
 
 @dataclass(frozen=True)
@@ -131,10 +126,8 @@ def distances(
         return Part(note=why)
     found = attention.measure(model, images, batch_size=batch_size)
     each, mean = found.relative, found.relative.mean(1)
-    curves = _curves(
-        found.layers, found.depths, mean, each.min(1), each.max(1)
-    )
-    return Part(_ends("attention distance", mean), curves)
+    curves = curve(found.layers, found.depths, mean, each.min(1), each.max(1))
+    return Part(ends("attention distance", mean), curves)
 
 
 def norms(model: VisionModel, images: Images, batch_size: int = 32) -> Part:
@@ -156,7 +149,7 @@ def norms(model: VisionModel, images: Images, batch_size: int = 32) -> Part:
         return Part(note=f"{model.spec} has {found.gaps}")
     spread = 2 * table.se.fillna(0.0)
     low, high = table.value - spread, table.value + spread
-    curves = _curves(table.block, table.depth, table.value, low, high)
+    curves = curve(table.block, table.depth, table.value, low, high)
     curves["panel"] = table.kind.map(KINDS).to_numpy()
     numbers = {
         f"log2 norm ratio, {half} half": structure.level(
@@ -191,124 +184,11 @@ def reach(
         return Part(note=str(error))
     radius = found.summary("radius")
     low, high = radius.values - 2 * radius.se, radius.values + 2 * radius.se
-    curves = _curves(found.layers, found.depths, radius.values, low, high)
-    return Part(_ends("receptive-field radius", radius.values), curves)
+    curves = curve(found.layers, found.depths, radius.values, low, high)
+    return Part(ends("receptive-field radius", radius.values), curves)
 
 
-def readable(
-    model: VisionModel,
-    bank: Images,
-    queries: Images,
-    targets: Sequence[str],
-    batch_size: int = 32,
-    seed: int = 0,
-) -> Part:
-    """Probe every block by ridge regression on its mean patch.
-
-    Returns:
-        A curve a target, with 95 % intervals, and the column `held_out`, the
-        accuracy to choose a layer by.
-    """
-    found = probes.layerwise(
-        model,
-        bank,
-        queries,
-        tokens=[TOKENS],
-        probes=["ridge"],
-        targets=targets,
-        batch_size=batch_size,
-        seed=seed,
-    ).table.rename(columns={"accuracy": "value", "target": "panel"})
-    columns = ["layer", "depth", "value", "low", "high", "panel", "held_out"]
-    numbers = {}
-    for target in targets:
-        row = best(found, target)
-        numbers[f"accuracy on {target}, best layer"] = float(row["value"])
-        numbers[f"depth of that layer, {target}"] = float(row["depth"])
-    return Part(numbers, found[columns])
-
-
-def best(curves: pd.DataFrame, target: str) -> pd.Series:
-    """Choose a layer by the held-out images of the bank.
-
-    Args:
-        curves: those of `readable`.
-        target: one of its panels.
-
-    Raises:
-        ValueError: no layer varies over the images.
-    """
-    rows = curves[(curves.panel == target) & curves.value.notna()]
-    if rows.empty:
-        raise ValueError(f"no layer varies, so none tells {target!r}")
-    return rows.loc[rows.held_out.idxmax()]
-
-
-def shifted(
-    model: VisionModel,
-    bank: Images,
-    sets: Sequence[Images],
-    layer: str,
-    target: str,
-    batch_size: int = 32,
-    seed: int = 0,
-) -> Part:
-    """Ask a probe about images unlike those that it was fitted to.
-
-    Args:
-        model: the model.
-        bank: the images that the probe is fitted to.
-        sets: unchanged images first, then shifted ones.
-        layer: the layer that is probed.
-        target: what is asked; sets with other values of it are left out.
-        batch_size: images of a forward pass.
-        seed: which images of the bank choose the penalty.
-
-    Returns:
-        One row a set, `panel` its spec, with 95 % intervals of accuracy. The
-        number is the share of the accuracy that is kept, in the mean over
-        the shifted sets.
-    """
-
-    def seen(images: Images) -> Tensor:
-        (found,) = features.pooled(
-            model, images, layer, [TOKENS], batch_size
-        ).values()
-        return found.to(model.device)
-
-    known = bank.target_names[target]
-    alike = [s for s in sets if s.target_names.get(target) == known]
-    other = [s.spec for s in sets if s not in alike]
-    note = f"no such {target} in {', '.join(other)}" if other else ""
-    if len(alike) < 2:
-        return Part(note=note or "no shifted images were named")
-    labels = torch.as_tensor(bank.targets[target])
-    queries = [seen(images) for images in alike]
-    fit = probes.readout(
-        seen(bank), labels, torch.cat(queries), "ridge", seed=seed
-    )
-    guess = np.split(
-        fit.scores.argmax(1).cpu().numpy(),
-        np.cumsum([len(images) for images in alike])[:-1],
-    )
-    right = [
-        claims.mean(g == images.targets[target])
-        for g, images in zip(guess, alike, strict=True)
-    ]
-    names = [images.spec for images in alike]
-    curves = _curves([layer] * len(names), 0.0, *_columns(right))
-    start, *rest = curves.value
-    kept = np.mean(rest) / start if start else np.nan
-    number = {f"accuracy kept under shift, {target}": float(kept)}
-    return Part(number, curves.assign(panel=names), note)
-
-
-def _columns(estimates: Sequence[Estimate]) -> Floats:
-    """Write estimates as three rows: values, lower and upper bounds."""
-    return np.array([list(vars(e).values()) for e in estimates]).T
-
-
-def _ends(what: str, values: Floats) -> dict[str, float]:
+def ends(what: str, values: Floats) -> dict[str, float]:
     """Average a number of the blocks over their first and last third."""
     third = max(1, len(values) // 3)
     return {
@@ -317,16 +197,14 @@ def _ends(what: str, values: Floats) -> dict[str, float]:
     }
 
 
-def _curves(
-    layers: Sequence[str] | pd.Series,
-    depths: Sequence[float] | Floats | pd.Series | float,
-    values: Floats,
-    low: Floats,
-    high: Floats,
+def curve(
+    layers: Iterable[str],
+    depths: ArrayLike,
+    values: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
 ) -> pd.DataFrame:
+    """Write one curve in the columns of `Part.curves`."""
+    table = pd.DataFrame({"layer": list(layers), "panel": ""})
     columns = {"depth": depths, "value": values, "low": low, "high": high}
-    table = pd.DataFrame(
-        {"layer": list(layers)}
-        | {name: np.asarray(column) for name, column in columns.items()}
-    )
-    return table.assign(panel="")
+    return table.assign(**{k: np.asarray(v) for k, v in columns.items()})

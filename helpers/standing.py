@@ -122,9 +122,10 @@ def bars(parts: Mapping[str, Part], name: str, **how: Any) -> Any:
 
 
 def missing(*parts: Part) -> Sentence:
-    """Say what is missing in some parts, one line each; nothing if nothing."""
+    """Say what is missing in some parts and why, one line each."""
     notes = dict.fromkeys(part.note for part in parts if part.note)
-    return Sentence("\n".join(f"- Left out: {note}." for note in notes))
+    lines = [f"- Left out: {note}." for note in notes]
+    return Sentence("\n".join(lines) or "- Nothing.")
 
 
 def summary(parts: Mapping[str, Sequence[Part]], name: str) -> pd.DataFrame:
@@ -139,23 +140,22 @@ def summary(parts: Mapping[str, Sequence[Part]], name: str) -> pd.DataFrame:
         `median` and `highest` of the others that have it, and `below`, how
         many of those lie below, as in `3 of 7`.
     """
-    table = pd.DataFrame(
-        {
-            other: {k: v for part in each for k, v in part.numbers.items()}
-            for other, each in parts.items()
-        },
-        dtype=float,
-    )
+    numbers = {
+        other: {k: v for part in each for k, v in part.numbers.items()}
+        for other, each in parts.items()
+    }
+    own = numbers.pop(name)
     rows = []
-    for measure in (k for part in parts[name] for k in part.numbers):
-        value = table.at[measure, name]
-        known = table.loc[measure].drop(name).dropna()
-        below = f"{int((known < value).sum())} of {len(known)}"
-        quantiles = known.quantile([0, 0.5, 1]).to_list()
-        row = dict(
-            zip(("lowest", "median", "highest"), quantiles, strict=True)
-        )
-        defined = len(known) > 0 and not np.isnan(value)
-        row |= {"below": below if defined else ""}
-        rows.append({"measure": measure, "value": value} | row)
-    return pd.DataFrame(rows)
+    for measure, value in own.items():
+        theirs = [each.get(measure, np.nan) for each in numbers.values()]
+        known = np.array(theirs)[np.isfinite(theirs)]
+        row: dict[str, Any] = {"measure": measure, "value": value}
+        if len(known):
+            low, middle, high = np.quantile(known, [0, 0.5, 1])
+            row |= {"lowest": low, "median": middle, "highest": high}
+            below = int((known < value).sum())
+            if np.isfinite(value):
+                row["below"] = f"{below} of {len(known)}"
+        rows.append(row)
+    columns = ["measure", "value", "lowest", "median", "highest", "below"]
+    return pd.DataFrame(rows, columns=columns).fillna({"below": ""})
