@@ -97,9 +97,9 @@ def under_shift(
         seed: which images of the bank choose the penalty.
 
     Returns:
-        One row a set, `panel` its spec, with 95 % intervals of accuracy. The
+        One row a set, `panel` its name, with 95 % intervals of accuracy. The
         number is the share of the accuracy that is kept, in the mean over
-        the shifted sets.
+        the shifted sets; NaN where the probe is no better than chance.
     """
 
     def seen(images: Images) -> Tensor:
@@ -127,12 +127,17 @@ def under_shift(
         claims.mean(g == images.targets[target])
         for g, images in zip(guess, alike, strict=True)
     ]
-    names = [images.spec for images in alike]
+    shared = f"{bank.spec}:"
+    names = ["unchanged"] + [s.spec.removeprefix(shared) for s in alike[1:]]
     curves = curve([layer] * len(names), 0.0, *_columns(right))
+    number = "accuracy kept under shift, " + target
+    if right[0].low <= 1 / len(known):
+        level = f"no probe for {target} above chance, of which to keep a share"
+        note = "; ".join(filter(None, [note, level]))
+        return Part({number: np.nan}, curves.assign(panel=names), note)
     start, *rest = curves.value
-    kept = np.mean(rest) / start if start else np.nan
-    number = {f"accuracy kept under shift, {target}": float(kept)}
-    return Part(number, curves.assign(panel=names), note)
+    kept = {number: float(np.mean(rest) / start)}
+    return Part(kept, curves.assign(panel=names), note)
 
 
 def _columns(estimates: Sequence[Estimate]) -> Floats:
