@@ -339,7 +339,7 @@ def test_a_site_of_one_page_has_no_links_to_others(book, monkeypatch):
     page = book / "book" / "first.md"
     page.write_text(page.read_text() + "\nSee [the second](second.md#end).\n")
     edition = Edition("mine", "My own edition")
-    run(edition, book, ["first"])
+    run(edition, book, pages=["first"])
     jobs = [j for j in editions.plan(edition, book) if j.page == "first"]
     site = publishing.stage(edition, book, jobs, only="first")
     assert "See the second." in (site / "book" / "first.ipynb").read_text()
