@@ -39,7 +39,8 @@ class Claim:
 
     Attributes:
         id: its name in the ledger.
-        paper: key in the bibliography.
+        paper: key in the bibliography; `vitscope2026` is this book, for
+            hypotheses of its own.
         place: section and figure in the paper.
         page: the page of the book that measures it.
         statement: what the paper says, in short.

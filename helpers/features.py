@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from helpers.images import Images
-from helpers.layers import Tokens, record
+from helpers.layers import Reduce, Tokens, record
 from helpers.minibatch import Floats
 from helpers.models import VisionModel
 
@@ -47,6 +47,7 @@ def pooled(
     layers: str = "out",
     tokens: Sequence[Tokens] = ("mean",),
     batch_size: int = 256,
+    reduce: Reduce | None = None,
 ) -> dict[tuple[str, Tokens], Tensor]:
     """Keep several vectors an image and layer, of one forward pass.
 
@@ -57,10 +58,12 @@ def pooled(
         tokens: ways in which tokens become one vector, see
             `helpers.layers.record`.
         batch_size: images of a forward pass.
+        reduce: makes of the chosen tokens what is kept, inside the hook.
 
     Returns:
-        (layer, tokens) to (n, width) float32 features in main memory, in
-        forward order and in the order of `images`.
+        (layer, tokens) to (n, width) float32 features (or of the shape that
+        `reduce` makes) in main memory, in forward order and in the order of
+        `images`.
     """
     kept: dict[tuple[str, Tokens], Tensor] = {}
     with (
@@ -68,7 +71,7 @@ def pooled(
         tqdm(total=len(images), desc="features", disable=None) as bar,
     ):
         tapes = {
-            choice: hooks.enter_context(record(model, layers, choice))
+            choice: hooks.enter_context(record(model, layers, choice, reduce))
             for choice in tokens
         }
         for where, (x,) in images.batches(model, batch_size=batch_size):

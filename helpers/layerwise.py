@@ -130,7 +130,7 @@ def layerwise(
     for name in (*probes, *(settings or {})):
         check(name)
     _check_tokens(tokens)
-    _check_sets(train, test)
+    check_sets(train, test)
     truth = {t: _labels(train, test, t) for t in targets}
     seen = features.pooled(model, train, layers, tokens, batch_size)
     asked = features.pooled(model, test, layers, tokens, batch_size)
@@ -249,7 +249,12 @@ def _labels(train: Images, test: Images, target: str) -> tuple[Tensor, Tensor]:
     return labels, torch.as_tensor(test.targets[target])
 
 
-def _check_sets(train: Images, test: Images) -> None:
+def check_sets(train: Images, test: Images) -> None:
+    """Refuse a bank and test images that share images.
+
+    Raises:
+        ValueError: says how many.
+    """
     same = (train.spec, train.split) == (test.spec, test.split)
     both = np.intersect1d(train.index, test.index) if same else np.array([])
     if len(both):

@@ -5,7 +5,8 @@ A spec is a string:
 - `lab/vit_cls`: a model of the bundled zoo;
 - `vit_base_patch16_224.dino`: any timm name, with or without its tag;
 - `vit_small_patch14_dinov2@weights.safetensors`: a timm architecture with
-  the weights of a local file.
+  the weights of a local file;
+- `release/mae_vit_b_ft`: a checkpoint as its authors released it.
 
 Options follow a question mark: `resnet50?random` leaves out the trained
 weights, `vit_small_patch16_224?random&img_size=64` also sets the image size.
@@ -25,10 +26,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from helpers import layers, zoo
+from helpers import checkpoints, layers, releases, zoo
 from helpers.choices import unknown
 
 LAB = "lab/"
+RELEASE = "release/"
 OPTIONS = ("random", "img_size")
 RANDOM_SEED = 0
 PREPROCESSING = (
@@ -71,7 +73,7 @@ class VisionModel:
     @property
     def name(self) -> str:
         """The spec without its folder, for titles and legends."""
-        return self.spec.removeprefix(LAB)
+        return self.spec.removeprefix(LAB).removeprefix(RELEASE)
 
     @property
     def num_parameters(self) -> int:
@@ -134,10 +136,16 @@ def check(spec: str) -> str:
         if want.img_size or want.path:
             raise ValueError(f"{want.name} takes neither a size nor a file")
         return spec
+    if want.name.startswith(RELEASE):
+        releases.get(want.name.removeprefix(RELEASE))
+        if want.img_size or want.path:
+            raise ValueError(f"{want.name} takes neither a size nor a file")
+        return spec
     name, _, tag = want.name.partition(".")
     if not timm.is_model(name):
-        lab = [LAB + n for n in zoo.cards()]
-        raise unknown("model", want.name, [*lab, *timm.list_models()])
+        own = [LAB + n for n in zoo.cards()]
+        own += [RELEASE + n for n in releases.RELEASES]
+        raise unknown("model", want.name, [*own, *timm.list_models()])
     tags = timm.list_pretrained(f"{name}.*")
     if tag and want.name not in tags:
         raise unknown("pretrained tag", want.name, tags)
@@ -179,6 +187,11 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
         name = want.name.removeprefix(LAB)
         with _fixed_seed():
             module = zoo.build(name) if want.random else zoo.load(name)
+    elif want.name.startswith(RELEASE):
+        name = want.name.removeprefix(RELEASE)
+        source = checkpoints.build if want.random else checkpoints.load
+        with _fixed_seed():
+            module = source(name)
     else:
         module = _timm_model(want, spec)
     return wrap(module.eval().to(where), spec)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.stats import spearmanr
 
 from helpers import shift
 
@@ -74,3 +75,58 @@ def test_finds_the_known_distance_of_two_gaussians():
 def test_bad_features_are_refused(x, y, measure, words):
     with pytest.raises(ValueError, match=words):
         shift.distance(x, y, measure)
+
+
+def test_gap_is_a_paired_difference():
+    frozen = np.arange(200) % 2
+    found = shift.gap(np.ones(200), frozen)
+    assert found.value == 0.5
+    assert found.low == pytest.approx(0.43, abs=0.02)
+    same = shift.gap(frozen, frozen)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_trend_is_spearmans_correlation():
+    x, y = np.arange(8.0), np.array([1, 1, 4, 2, 5, 5, 9, 7])
+    found, other = shift.trend(x, y), shift.trend(np.exp(x), -y)
+    assert found.value == pytest.approx(spearmanr(x, y).statistic)
+    assert other.value == pytest.approx(-found.value)
+    assert other.low == pytest.approx(-found.high)
+    z = np.arctanh([found.low, found.value, found.high])
+    half = 1.959964 * np.sqrt((1 + found.value**2 / 2) / 5)
+    np.testing.assert_allclose(np.diff(z), half, rtol=1e-6)
+
+
+def test_trend_of_a_perfect_order_is_not_certain():
+    found = shift.trend(range(6), range(6))
+    assert found.value == found.high == 1
+    assert 0 < found.low < 0.9
+    assert np.isnan(shift.trend(range(6), [1] * 6).value)
+
+
+def test_trend_covers_the_true_correlation():
+    source, covered = np.random.default_rng(0), 0
+    for _ in range(200):
+        x = source.normal(size=9)
+        found = shift.trend(x, source.normal(size=9))
+        covered += found.low < 0 < found.high
+    assert covered >= 180
+
+
+@pytest.mark.parametrize(("x", "y"), [([1, 2, 3], [1, 2, 3]), ([1] * 4, [1])])
+def test_trend_needs_data_sets(x, y):
+    with pytest.raises(ValueError, match="4 data sets"):
+        shift.trend(x, y)
+
+
+def test_across_draws_images_within_each_data_set():
+    source = np.random.default_rng(0)
+    a, b = source.random((400, 2)) < 0.5, source.random(100) < 0.9
+    found = shift.across(lambda a, b: a[0] - b, a, b)
+    assert found.value == pytest.approx(a[:, 0].mean() - b.mean())
+    error = np.sqrt(0.25 / 400 + b.mean() * (1 - b.mean()) / 100)
+    assert found.high - found.low == pytest.approx(3.92 * error, rel=0.1)
+    paired = shift.across(lambda a: a[0] - a[0], a)
+    assert paired.low == paired.high == 0
+    with pytest.raises(ValueError, match="one data set or more"):
+        shift.across(lambda: 0.0)

@@ -72,10 +72,28 @@ def zoo() -> str:
         draft = "draft" if card["draft"] else ""
         lines.append((f"lab/{name}", size, knn, linear, draft))
     return (
-        f"{table(lines)}\n\n"
+        f"{table(lines)}\n\n{_releases()}\n\n"
         "Also any timm name (`vitscope models vit_small` searches),\n"
         "NAME?random for untrained weights, NAME@FILE for a checkpoint."
     )
+
+
+def _releases() -> str:
+    """List the authors' checkpoints with size, accuracy and licence."""
+    from helpers.releases import RELEASES
+
+    lines = [("model", "download", "ImageNet", "licence", "")]
+    for name, release in RELEASES.items():
+        lines.append(
+            (
+                f"release/{name}",
+                f"about {release.megabytes} MB",
+                f"{release.top1:.1f}%" if release.top1 else "",
+                release.terms,
+                release.title,
+            )
+        )
+    return table(lines)
 
 
 def timm_models(pattern: str) -> str:

@@ -1,8 +1,9 @@
 """The arithmetic of ridge regression: sums, spectra and scores.
 
-Ridge regression of centred class indicators on standardised features needs
-the features' Gram matrix and their sum over each class, nothing else of the
-images. Its eigenvectors then serve every penalty.
+Ridge regression of centred targets on standardised features needs the
+features' Gram matrix and their products with the targets (for classes: their
+sum over each class), nothing else of the images. The eigenvectors of the
+Gram matrix then serve every penalty and every target.
 
 Not for pages: see `helpers.probing.ridge`.
 """
@@ -31,8 +32,10 @@ class RidgeFit:
         scale: (d,) standard deviation of the bank plus 1e-5.
         basis: (d, r) directions that the eigenvalues belong to.
         values: (r,) eigenvalues.
-        target: (r, all classes) what each direction says of each class.
-        offset: (all classes,) intercepts.
+        target: (r, all targets) what each direction says of each target;
+            a class is a target of -1 and 1.
+        offset: (all targets,) intercepts: the means of the targets, since
+            the features are centred.
     """
 
     mean: Tensor
@@ -43,14 +46,14 @@ class RidgeFit:
     offset: Tensor
 
     def scores(self, queries: Tensor, penalties: Sequence[float]) -> Tensor:
-        """Score every class.
+        """Say what every target is of each query.
 
         Args:
             queries: (n, d) features.
             penalties: one or more.
 
         Returns:
-            (penalties, n, all classes); sets of labels lie side by side.
+            (penalties, n, all targets); sets of labels lie side by side.
 
         Raises:
             ValueError: queries of another width, NaN or infinite, or a
@@ -108,24 +111,38 @@ class Sums:
         mean = mean + inputs.exact(self.shift)
         scale = _scale(variance, mean, self.shift.dtype)
         values, basis = torch.linalg.eigh(gram / torch.outer(scale, scale))
-        return _fit(
-            mean, scale, values, basis, by_class, counts.to(mean) / images
-        )
+        shares = counts.to(mean) / images
+        return _fit(mean, scale, values, basis, 2 * by_class, 2 * shares - 1)
 
 
 def fit_rows(
     rows: Sequence[tuple[Tensor, Tensor]], counts: Tensor
 ) -> RidgeFit:
     """Fit as `Sums.fit`, from the images themselves."""
-    x = torch.cat([inputs.exact(x) for x, _ in rows])
     columns = torch.cat([c for _, c in rows])
-    mean = x.mean(0)
-    x -= mean
+    x, mean, scale = _centred(torch.cat([x for x, _ in rows]))
     by_class = _by_class(x, columns, len(counts))
-    scale = _scale(x.square().mean(0), mean, rows[0][0].dtype)
-    x /= scale
-    values, basis = spectrum(x)
-    return _fit(mean, scale, values, basis, by_class, counts.to(mean) / len(x))
+    values, basis = spectrum(x.div_(scale))
+    shares = counts.to(mean) / len(x)
+    # Centred features are blind to the constant in targets of -1 and 1.
+    return _fit(mean, scale, values, basis, 2 * by_class, 2 * shares - 1)
+
+
+def fit_targets(x: Tensor, targets: Tensor) -> RidgeFit:
+    """Fit any targets, all of them with one decomposition.
+
+    Args:
+        x: (n, d) features.
+        targets: (n, targets), in float64.
+
+    Returns:
+        The fit, in float64.
+    """
+    x, mean, scale = _centred(x)
+    offset = targets.mean(0)
+    products = (targets - offset).T @ x
+    values, basis = spectrum(x.div_(scale))
+    return _fit(mean, scale, values, basis, products, offset)
 
 
 def spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,13 +166,20 @@ def _fit(
     scale: Tensor,
     values: Tensor,
     basis: Tensor,
-    by_class: Tensor,
-    shares: Tensor,
+    products: Tensor,
+    offset: Tensor,
 ) -> RidgeFit:
-    # Centred features are blind to the constant in targets of -1 and 1.
-    target = basis.T @ (2 * by_class / scale).T
-    offset = 2 * shares - 1
+    """Fit from the targets' products with centred features, (targets, d)."""
+    target = basis.T @ (products / scale).T
     return RidgeFit(mean, scale, basis, values.clamp(min=0), target, offset)
+
+
+def _centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Centre a copy, in float64; return it, the mean and the scale."""
+    exact = inputs.exact(x)
+    mean = exact.mean(0)
+    exact = exact - mean
+    return exact, mean, _scale(exact.square().mean(0), mean, x.dtype)
 
 
 def _by_class(x: Tensor, columns: Tensor, classes: int) -> Tensor:
