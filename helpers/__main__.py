@@ -107,6 +107,56 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command(cls=Parameterised)
+def inspect(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The model.")],
+    images: Annotated[
+        str | None,
+        typer.Option(help="Image spec; the scenes of the lab by default."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME VALUE",
+            help="Set another parameter of the page `your_model`.",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in a browser.")
+    ] = True,
+) -> None:
+    """Report on one model with all measures of the book, as a page.
+
+    The report is an edition of its own; it is kept and not made anew while
+    nothing that it depends on has changed.
+    """
+    import re
+    import webbrowser
+
+    from helpers import editions
+    from helpers.press import execution, publishing
+
+    root, page = checkout(), "your_model"
+    parts = [text.partition("=") for text in parameter or []]
+    given = [("model", spec), *([("images", images)] if images else [])]
+    given += [(key, value) for key, _, value in parts]
+    words = ["inspect", *(value for _, value in given)]
+    name = re.sub(r"[^\w]+", "-", " ".join(words)).strip("-")[-150:]
+    edition = editions.load(editions.DEFAULT, root)
+    edition = editions.amend(edition, given, [page], root, name)
+    outcome = execution.run(edition, root, [page], say=typer.echo)
+    if outcome.failed:
+        raise typer.Exit(1)
+    site = publishing.build(edition, root, say=typer.echo, only=page)
+    address = site.resolve().as_uri()
+    typer.echo(address)
+    if show:
+        webbrowser.open(address)
+
+
 @app.command()
 def build(
     edition: Annotated[str, typer.Argument(help="Its name.")] = "lab",

@@ -1,10 +1,12 @@
+import webbrowser
+
 import minibook
 import pytest
 from typer.testing import CliRunner
 
 from helpers import __main__ as cli
 from helpers import editions, training
-from helpers.press import doctor, execution
+from helpers.press import doctor, execution, publishing
 
 
 @pytest.fixture
@@ -75,6 +77,69 @@ def test_run_ends_with_status_1_when_a_page_failed(book, monkeypatch):
         lambda *_, say: execution.Outcome(failed=["second"]),
     )
     assert vitscope("run").exit_code == 1
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch):
+    """What `inspect` runs, builds and opens, without doing it."""
+    done = []
+
+    def run(edition, _root, pages, say):
+        done.append(("run", edition, pages))
+        return execution.Outcome({"your_model": 1.0})
+
+    def build(edition, _root, say, only):
+        done.append(("build", edition, only))
+        return tmp_path / "index.html"
+
+    monkeypatch.setattr(execution, "run", run)
+    monkeypatch.setattr(publishing, "build", build)
+    monkeypatch.setattr(webbrowser, "open", lambda *a: done.append(a))
+    return done
+
+
+def test_inspect_makes_one_page_of_one_model_and_opens_it(report, tmp_path):
+    words = ["resnet18?random", "--images", "digits", "-p", "num_images", "9"]
+    result = vitscope("inspect", *words)
+    assert result.exit_code == 0, result.output
+    (_, ran, pages), (_, built, only), (address,) = report
+    assert (pages, only) == (["your_model"], "your_model")
+    assert ran == built
+    assert ran.pages["your_model"] == {
+        "model": "resnet18?random",
+        "images": "digits",
+        "num_images": 9,
+    }
+    assert ran.name == "inspect-resnet18-random-digits-9"
+    assert address == (tmp_path / "index.html").as_uri()
+    assert address in result.stdout
+
+
+def test_inspect_leaves_the_browser_alone_when_told(report):
+    assert vitscope("inspect", "lab/mae", "--no-open").exit_code == 0
+    assert [what for what, *_ in report] == ["run", "build"]
+
+
+def test_inspect_builds_nothing_when_the_page_failed(report, monkeypatch):
+    failed = execution.Outcome(failed=["your_model"])
+    monkeypatch.setattr(execution, "run", lambda *_, say: failed)
+    assert vitscope("inspect", "lab/mae").exit_code == 1
+    assert not report
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lab/vit_clz"], "'lab/vit_clz'; nearest: 'lab/vit_cls"),
+        (["resnet_18?random"], "nearest: 'resnet18"),
+        (["lab/mae", "--images", "digit"], "nearest: 'digits'"),
+        (["lab/mae", "-p", "num_image", "9"], "nearest: 'num_images'"),
+    ],
+)  # fmt: skip
+def test_inspect_names_what_was_meant(words, message):
+    result = vitscope("inspect", *words, "--no-open")
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_chapters(book):

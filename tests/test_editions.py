@@ -332,3 +332,17 @@ def test_the_site_of_an_edition(book, monkeypatch):
     with pytest.raises(ValueError, match="nobody1900"):
         publishing.build(edition, book)
     assert "images 6 1.0" in (index.parent / "book/first.html").read_text()
+
+
+def test_a_site_of_one_page_has_no_links_to_others(book, monkeypatch):
+    monkeypatch.setattr(editions.parameters, "checks", dict)
+    page = book / "book" / "first.md"
+    page.write_text(page.read_text() + "\nSee [the second](second.md#end).\n")
+    edition = Edition("mine", "My own edition")
+    run(edition, book, pages=["first"])
+    jobs = [j for j in editions.plan(edition, book) if j.page == "first"]
+    site = publishing.stage(edition, book, jobs, only="first")
+    assert "See the second." in (site / "book" / "first.ipynb").read_text()
+    index = publishing.build(edition, book, only="first")
+    pages = {path.name for path in (index.parent / "book").glob("*.html")}
+    assert pages == {"first.html", "references.html"}

@@ -28,7 +28,10 @@ _SKIP = shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", "__pycache__")
 
 
 def build(
-    edition: Edition, root: Path, say: Callable[[str], None] = print
+    edition: Edition,
+    root: Path,
+    say: Callable[[str], None] = print,
+    only: str | None = None,
 ) -> Path:
     """Render the executed pages of an edition as a static site.
 
@@ -38,6 +41,7 @@ def build(
         edition: what to render.
         root: the checkout.
         say: takes a line for each page without up-to-date results.
+        only: make a site of this page and the references, nothing else.
 
     Returns:
         The first page, `_build/editions/<edition>/html/index.html`.
@@ -49,6 +53,8 @@ def build(
     folder = edition.folder(root)
     jobs = editions.plan(edition, root, validators={})
     rows = results.ledger(edition, folder, jobs)["pages"]
+    if only:
+        jobs = [job for job in jobs if job.page == only]
     done = [job for job in jobs if results.executed(folder, job).is_file()]
     if not done:
         raise FileNotFoundError(
@@ -60,14 +66,16 @@ def build(
             state = "out of date" if job in done else "not executed"
             say(f"{job.page}: {state}; `vitscope run {edition.name}`")
     with results.alone(folder, say):
-        html = _replace(edition, root, done)
+        html = _replace(edition, root, done, only)
     return html / "index.html"
 
 
-def _replace(edition: Edition, root: Path, done: list[Job]) -> Path:
+def _replace(
+    edition: Edition, root: Path, done: list[Job], only: str | None
+) -> Path:
     """Build a site and put it in the place of the old one."""
     folder = edition.folder(root)
-    stage(edition, root, done)
+    stage(edition, root, done, only)
     html, made = folder / "html", folder / "made"
     shutil.rmtree(made, ignore_errors=True)
     log = _jupyter_book(folder / "site", made)
@@ -83,7 +91,9 @@ def _replace(edition: Edition, root: Path, done: list[Job]) -> Path:
     return html
 
 
-def stage(edition: Edition, root: Path, done: list[Job]) -> Path:
+def stage(
+    edition: Edition, root: Path, done: list[Job], only: str | None = None
+) -> Path:
     """Write the sources of an edition's site.
 
     Args:
@@ -91,6 +101,7 @@ def stage(edition: Edition, root: Path, done: list[Job]) -> Path:
         root: the checkout, whose `book/` is copied.
         done: the pages that are rendered from their executed notebooks; the
             others from their sources, without results.
+        only: see `build`.
 
     Returns:
         The folder to give to Jupyter Book.
@@ -98,7 +109,12 @@ def stage(edition: Edition, root: Path, done: list[Job]) -> Path:
     site = edition.folder(root) / "site"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=_SKIP)
-    shutil.copy(root / "_toc.yml", site)
+    if only:
+        back = [{"file": "book/references"}]
+        toc = {"format": "jb-book", "root": f"book/{only}", "chapters": back}
+        results.write(site / "_toc.yml", yaml.safe_dump(toc, sort_keys=False))
+    else:
+        shutil.copy(root / "_toc.yml", site)
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
     config["title"] = edition.title
     config.setdefault("execute", {})["execute_notebooks"] = "off"
@@ -121,6 +137,8 @@ def stage(edition: Edition, root: Path, done: list[Job]) -> Path:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = _relinked(cell.source, names)
+                if only:
+                    cell.source = _unlinked(cell.source)
         nbformat.write(notebook, page.with_suffix(".ipynb"))
     return site
 
@@ -137,6 +155,11 @@ def _relinked(text: str, names: set[str]) -> str:
         return match[0]
 
     return re.sub(r"\]\(([\w./-]+\.md)(#[^)\s]*)?\)", link, text)
+
+
+def _unlinked(text: str) -> str:
+    """Leave the words of links to pages that are not part of the site."""
+    return re.sub(r"\[([^\]]+)\]\([\w./-]+\.(?:md|ipynb)[^)]*\)", r"\1", text)
 
 
 def _jupyter_book(site: Path, output: Path) -> str:
