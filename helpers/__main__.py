@@ -17,7 +17,7 @@ class Commands(TyperGroup):
         """Run a command; exit status 2 when it was asked the impossible."""
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, ConnectionError) as error:
             typer.echo(f"vitscope: {error}", err=True)
             raise typer.Exit(MISTAKE) from error
 

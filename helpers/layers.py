@@ -313,8 +313,12 @@ def _keeper(
     tokens: Tokens,
     reduce: Reduce | None,
 ) -> Callable[[Tensor], None]:
+    channels_last = getattr(model.module, "output_fmt", "NCHW") == "NHWC"
+
     def keep(value: Tensor) -> None:
         value = value.transpose(1, 2) if tap.transposed else value
+        if channels_last and value.ndim == 4:  # as in Swin
+            value = value.movedim(-1, 1)
         chosen = _select(value, tokens, model.prefix_tokens, name)
         tape[name] = reduce(chosen) if reduce else chosen.detach().clone()
 

@@ -259,3 +259,20 @@ def test_tokens_a_model_lacks() -> None:
         pass
     with pytest.raises(ValueError, match="no position 400"):
         recorded(model, "stages.3.1.out", 400)
+
+
+def test_maps_with_channels_last_are_read_as_such() -> None:
+    shape = {"img_size": 64, "window_size": 4, "embed_dim": 12}
+    swin = small(
+        "swin_tiny_patch4_window7_224",
+        depths=(1, 1),
+        num_heads=(2, 2),
+        **shape,
+    )
+    x = torch.randn(2, 3, 64, 64, generator=torch.manual_seed(1))
+    with torch.no_grad():
+        first = swin.module.layers[0](swin.module.patch_embed(x))
+    assert first.shape == (2, 16, 16, 12)
+    each, mean = (recorded(swin, "layers.0.out", t) for t in ("each", "mean"))
+    torch.testing.assert_close(each["layers.0.out"], first.flatten(1, 2))
+    torch.testing.assert_close(mean["layers.0.out"], first.mean((1, 2)))
