@@ -208,8 +208,8 @@ def probe(
         valid = dict.fromkeys(str(choice) for _, choice in sample.bank)
         raise unknown("pooling of the sample", str(tokens), valid)
     grid = tuple(sorted(settings or SETTINGS[probe], reverse=True))
-    held = hold_out([sample.bank_labels], held_out, seed)
     classes = inputs.count(sample.bank_labels)
+    held = hold_out([sample.bank_labels], held_out, seed)
     width = min(sample.bank[layer, tokens].shape[1] for layer in layers)
     rows, right = [], []
     for layer in layers:

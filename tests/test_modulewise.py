@@ -3,6 +3,8 @@
 Features are made up, so that the truth about them is known.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -162,3 +164,10 @@ def test_sample_of_a_lab_model():
 def test_bad_settings_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         modulewise.probe(made(), **settings)
+
+
+def test_a_class_without_training_images_is_refused():
+    sample = made()
+    labels = torch.where(sample.bank_labels == 1, 0, sample.bank_labels)
+    with pytest.raises(ValueError, match="class"):
+        modulewise.probe(replace(sample, bank_labels=labels), "mean", "ridge")
