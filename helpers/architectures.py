@@ -43,6 +43,11 @@ NAMES: tuple[str, ...] = (
     "vit_cls_ft_sketch",
 )
 
+NATURAL = "natural/"
+"""What the names of the same models, trained on photographs, begin with."""
+
+NATURAL_CLASSES = 10
+
 WITHOUT_SKIP = {"vit_noskip_early": 2, "vit_noskip_middle": 6}
 """The block whose two residual additions are removed (first block: 0)."""
 
@@ -96,6 +101,28 @@ def _resnet(classes: int) -> nn.Module:
     return model
 
 
+def plain(name: str) -> str:
+    """Return the name in `NAMES` that a model of a family has.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    bare = name.removeprefix(NATURAL)
+    if bare not in NAMES:
+        family = name.removesuffix(bare)
+        raise unknown("lab model", name, [family + known for known in NAMES])
+    return bare
+
+
+def _classes(name: str, natural: bool) -> int:
+    if name in ("moco_v3", "dino", "mae"):
+        return 0
+    if name.endswith("digits"):
+        return 10
+    sketches = name.endswith("sketch")
+    return NATURAL_CLASSES if natural and not sketches else CLASSES
+
+
 def build(name: str) -> nn.Module:
     """Make the untrained architecture of a lab model.
 
@@ -103,7 +130,8 @@ def build(name: str) -> nn.Module:
     drawn from torch's global generator.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or one with `natural/` before it: the same with
+            a head for ten classes, where the head was for the scenes'.
 
     Returns:
         A timm module for images (n, 3, 64, 64), normalised as its
@@ -112,10 +140,9 @@ def build(name: str) -> nn.Module:
     Raises:
         ValueError: for an unknown name.
     """
-    if name not in NAMES:
-        raise unknown("lab model", name, NAMES)
-    headless = name in ("moco_v3", "dino", "mae")
-    classes = 0 if headless else 10 if name.endswith("digits") else CLASSES
+    natural = name.startswith(NATURAL)
+    name = plain(name)
+    classes = _classes(name, natural)
     model: nn.Module
     if name == "resnet":
         model = _resnet(classes)

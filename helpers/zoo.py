@@ -1,8 +1,9 @@
-"""The bundled models: their files and their cards.
+"""The models trained here: their files and their cards.
 
 A model of the zoo is a name, an architecture (`build`), one file
 `data/zoo/<name>.safetensors` (half precision) and one entry (its card) in
-`data/zoo/zoo.json`: recipe, seed, loss curve, accuracies, sha256.
+`data/zoo/zoo.json`: recipe, seed, loss curve, accuracies, sha256. Models named
+`natural/<name>` are kept likewise, in the reader's own `runs/natural/zoo`.
 
 Do not use it for models from elsewhere: `helpers.models` loads those.
 """
@@ -22,9 +23,8 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from helpers.architectures import NAMES, build
-from helpers.choices import unknown
-from helpers.paths import DATA
+from helpers.architectures import NAMES, NATURAL, build, plain
+from helpers.paths import DATA, natural
 
 __all__ = ["NAMES", "build", "cards", "fit", "load", "save", "state"]
 
@@ -32,13 +32,27 @@ FOLDER: Path = DATA / "zoo"
 MAX_BYTES = 2_800_000
 
 
-def cards() -> dict[str, dict[str, Any]]:
-    """Return the card of every model that has a file, by name."""
-    index = FOLDER / "zoo.json"
+def folder(name: str) -> Path:
+    """Return where a model, or all of a family, is kept."""
+    return natural() / "zoo" if name.startswith(NATURAL) else FOLDER
+
+
+def cards(family: str = "") -> dict[str, dict[str, Any]]:
+    """Return the card of every model that has a file, by name.
+
+    Args:
+        family: what the names begin with: nothing, or `natural/`.
+    """
+    index = folder(family) / "zoo.json"
     if not index.is_file():
         return {}
     found: dict[str, dict[str, Any]] = json.loads(index.read_text("utf-8"))
-    return {name: found[name] for name in NAMES if name in found}
+    names = [family + name for name in NAMES]
+    return {name: found[name] for name in names if name in found}
+
+
+def _family(name: str) -> str:
+    return NATURAL if name.startswith(NATURAL) else ""
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -92,7 +106,7 @@ def save(
     processes may save at once.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or of these with `natural/` before it.
         module: a trained module that fits `build(name)`.
         card: facts to keep (JSON); `sha256`, `bytes`, `parameters` are added.
         decoder: what a masked autoencoder needs to draw; kept beside the
@@ -107,7 +121,7 @@ def save(
     """
     fit(build(name), module.state_dict(), f"the module given for {name!r}")
     parts = {"": module} | ({".decoder": decoder} if decoder else {})
-    full = dict(card)
+    home, full = folder(name), dict(card)
     for suffix, part in parts.items():
         content = _half(part)
         if len(content) > MAX_BYTES:
@@ -115,18 +129,20 @@ def save(
                 f"{name}{suffix} takes {len(content)} bytes; a file of the "
                 f"zoo has at most {MAX_BYTES}"
             )
-        _write(FOLDER / f"{name}{suffix}.safetensors", content)
+        _write(home / f"{plain(name)}{suffix}.safetensors", content)
         facts = {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
             "parameters": sum(p.numel() for p in part.parameters()),
         }
         full |= {suffix[1:]: facts} if suffix else facts
-    with _alone(FOLDER):
-        merged = cards() | {name: full}
-        ordered = {key: merged[key] for key in NAMES if key in merged}
+    family = _family(name)
+    with _alone(home):
+        merged = cards(family) | {name: full}
+        names = [family + key for key in NAMES]
+        ordered = {key: merged[key] for key in names if key in merged}
         text = json.dumps(ordered, indent=1, ensure_ascii=False)
-        _write(FOLDER / "zoo.json", (text + "\n").encode())
+        _write(home / "zoo.json", (text + "\n").encode())
     return full
 
 
@@ -155,7 +171,7 @@ def state(name: str, part: str = "") -> dict[str, Tensor]:
     """Read the stored weights of a lab model, as checked fp32 tensors.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or of these with `natural/` before it.
         part: "" for the model, "decoder" for the decoder of `mae`.
 
     Raises:
@@ -163,15 +179,16 @@ def state(name: str, part: str = "") -> dict[str, Tensor]:
             sha256 is not the one on the card.
         FileNotFoundError: for a model that has not been trained yet.
     """
-    if name not in NAMES:
-        raise unknown("lab model", name, NAMES)
-    file = FOLDER / f"{name}{'.' + part if part else ''}.safetensors"
-    card = cards().get(name, {})
+    tail = f".{part}" if part else ""
+    file = folder(name) / f"{plain(name)}{tail}.safetensors"
+    known = cards(_family(name))
+    card = known.get(name, {})
     facts = card.get(part, {}) if part else card
     if "sha256" not in facts or not file.is_file():
         raise FileNotFoundError(
-            f"{file.name} is not in the zoo: train it with `vitscope train "
-            f"{name}`; trained so far: {', '.join(cards()) or 'none'}"
+            f"{name}{tail}.safetensors is not in the zoo: train it with "
+            f"`vitscope train {name}`; trained so far: "
+            f"{', '.join(known) or 'none'}"
         )
     content = file.read_bytes()
     if len(content) < facts["bytes"]:

@@ -48,7 +48,8 @@ def test_several_are_trained_with_the_options_given(monkeypatch, capsys):
 
     monkeypatch.setattr(fleet, "fleet", record)
     monkeypatch.setattr(fleet, "pace", lambda *_: 0.36)
-    with pytest.raises(RuntimeError, match="mae_ft: out of memory"):
+    failed = r"1 of 2 models .*\nmae_ft: out of memory .*log\.txt"
+    with pytest.raises(fleet.TrainingError, match=failed):
         fleet.run(["mae", "mae_ft"], steps=1000, device="cpu", resume=False)
     ((command, needs, jobs),) = calls
     options = ["--steps", "1000", "--device", "cpu", "--no-resume"]

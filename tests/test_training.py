@@ -1,5 +1,6 @@
 """The loop, the augmentations, the evaluation and the recipes."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from helpers import images as image_sets
-from helpers import zoo
+from helpers import wardrobe, zoo
 from helpers.training import (
     RECIPES,
     augment,
@@ -94,6 +95,29 @@ def test_a_killed_run_goes_on_with_identical_losses(
     torch.manual_seed(99)
     train(name, runs=tmp_path / "parts", **settings)
     assert losses(path) == whole
+
+
+@pytest.mark.parametrize("kind", ["damaged", "code", "other"])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, kind: str) -> None:
+    path = checkpoints.place(tmp_path, "vit_cls")
+    path.parent.mkdir()
+    harm = Harm(str(tmp_path / "harm"))
+    torch.save({"code": harm}.get(kind, {"steps": 3}), path)
+    if kind == "damaged":
+        path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged or not"):
+        train("vit_cls", 2, "cpu", runs=tmp_path)
+    assert not (tmp_path / "harm").exists()
+
+
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.path,)
 
 
 @pytest.mark.usefixtures("small")
@@ -181,9 +205,9 @@ def test_few_scenes_are_learned_by_heart(
     same = data.batch(replace(how, batch=8), 0, device)
     monkeypatch.setattr(data, "batch", lambda *_: same)
     objective = loop.start("vit_cls", how).train()
-    adam = loop.optimiser(objective, how)
+    muon = loop.optimiser(objective, how)
     curve = [
-        float(loop.one_step(objective, adam, how, s, 150, device))
+        float(loop.one_step(objective, muon, how, s, 150, device))
         for s in range(150)
     ]
     assert curve[0] > 3.5
@@ -202,11 +226,32 @@ def test_every_model_has_a_recipe_that_makes_its_objective() -> None:
     assert two.seed != one.seed
 
 
+@pytest.mark.parametrize("name", ["vit_cls", "resnet", "mixer", "dino"])
+def test_muon_trains_what_lies_inside_blocks(name: str) -> None:
+    objective = loop.start(name, recipe(name))
+    muon = loop.optimiser(objective, recipe(name))
+    learned = [p for p in objective.parameters() if p.requires_grad]
+    held = [p for group in muon.param_groups for p in group["params"]]
+    assert sorted(map(id, held)) == sorted(map(id, learned))
+    inside, *rest = muon.param_groups
+    assert inside["use_muon"]
+    assert not any(group["use_muon"] for group in rest)
+    trunk = objective.encoder
+    stages = (
+        [trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4]
+        if name == "resnet"
+        else [trunk.blocks]
+    )
+    kernels = [p for s in stages for p in s.parameters() if p.ndim > 1]
+    assert set(map(id, inside["params"])) == set(map(id, kernels))
+    assert all(p.ndim > 1 for p in rest[0]["params"])
+
+
 def test_learning_rate_rises_and_falls() -> None:
-    how = replace(recipe("vit_cls"), lr=2.0, warmup=0.1)
-    rates = [loop.rate(how, step, 100) for step in range(100)]
+    how = replace(recipe("vit_cls"), warmup=0.1)
+    rates = [loop.schedule(how, step, 100) for step in range(100)]
     assert np.all(np.diff(rates[:10]) > 0)
-    assert rates[50] == pytest.approx(1.0)
+    assert rates[50] == pytest.approx(0.5)
     assert np.all(np.diff(rates[10:]) < 0)
     assert rates[-1] < 0.01
     assert for_cpu(how).batch == 64
@@ -364,7 +409,7 @@ def test_evaluation_finds_what_is_there(
     monkeypatch.setattr(evaluation, "BANK", 600)
     monkeypatch.setattr(evaluation, "TEST", 60)
     truth = {
-        split: evaluation.compose(split, range(n)).factors
+        split: wardrobe.compose(split, range(n)).factors
         for split, n in (("train", 600), ("test", 60))
     }
 
@@ -380,7 +425,7 @@ def test_evaluation_finds_what_is_there(
         }
 
     monkeypatch.setattr(evaluation, "features", known)
-    result = evaluate(zoo.build("vit_narrow"))
+    result = evaluate(zoo.build("vit_narrow"), recipe("vit_narrow"))
     for probe in ("knn", "linear"):
         assert result[probe]["garment"] == 1.0
         assert result[probe]["layer"] == "blocks.1.out"

@@ -7,8 +7,16 @@ numpy and safetensors only.
 
 from helpers.training.cards import finish
 from helpers.training.evaluation import evaluate
-from helpers.training.fleet import run
+from helpers.training.fleet import TrainingError, run
 from helpers.training.loop import train
 from helpers.training.recipes import RECIPES, recipe
 
-__all__ = ["RECIPES", "evaluate", "finish", "recipe", "run", "train"]
+__all__ = [
+    "RECIPES",
+    "TrainingError",
+    "evaluate",
+    "finish",
+    "recipe",
+    "run",
+    "train",
+]

@@ -6,6 +6,7 @@ from helpers.training import RECIPES, run
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("names", nargs="*", help="models of the zoo; none: all")
+parser.add_argument("--images", default="", help="for natural models")
 parser.add_argument("--steps", type=int, help="instead of the recipe's")
 parser.add_argument("--seconds", type=float, help="train about that long")
 parser.add_argument("--device", help="cpu, cuda, cuda:1, ...")

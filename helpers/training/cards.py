@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import helpers
-from helpers import zoo
+from helpers import photographs, zoo
 from helpers.training.checkpoints import RUNS, load, place
 from helpers.training.evaluation import evaluate
 from helpers.training.loop import on_device, start
@@ -77,9 +77,11 @@ def finish(
         "device": saved.device,
         "seconds": round(saved.seconds, 1),
         "loss": curve(saved.losses),
-        "accuracy": evaluate(objective.encoder, recipe.variant),
+        "accuracy": evaluate(objective.encoder, recipe),
         "version": helpers.__version__,
     }
+    if photographs.SPEC in recipe.data:
+        card["photographs"] = photographs.load().facts
     decoder = None
     if isinstance(objective, MAE):
         card["reconstruction"] = reconstruction(objective)

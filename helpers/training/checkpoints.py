@@ -60,8 +60,17 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
 
     Raises:
         FileNotFoundError: when there is none.
+        ValueError: it is damaged or holds other things.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no training has left a checkpoint at {path}")
-    saved = torch.load(path, map_location=device, weights_only=True)
-    return Checkpoint(**{f.name: saved[f.name] for f in fields(Checkpoint)})
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        return Checkpoint(
+            **{f.name: saved[f.name] for f in fields(Checkpoint)}
+        )
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged or not a checkpoint: {error}; remove it to "
+            "start again"
+        ) from error

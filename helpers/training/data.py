@@ -1,9 +1,10 @@
-"""The scenes that a recipe trains on, drawn anew at every step.
+"""The images that a recipe trains on, drawn anew at every step.
 
-Step s of seed r always sees the same scenes in the same order, whatever came
+Step s of seed r always sees the same images in the same order, whatever came
 before: that is what makes a resumed run equal to an unbroken one.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers import photographs
 from helpers.architectures import SIZE
 from helpers.training.recipes import Recipe
 from helpers.wardrobe import compose
 
+FACTORS = ("garment", "fabric", "class")
 SCENES = 10_000_000
 """Training scenes are drawn from the first ten million of the split."""
 
@@ -52,6 +55,12 @@ def batch(
         Images (batch, 3, 64, 64) in [0, 1] and labels (batch,), int64.
     """
     draw = torch.Generator().manual_seed(key(recipe.seed, step))
+    kind, _, digest = recipe.data.partition("@")
+    if kind == photographs.SPEC:
+        known = photographs.load(digest)
+        some = max(1, round(recipe.fraction * len(known.labels["train"])))
+        rows = torch.randint(some, (recipe.batch,), generator=draw)
+        return known.draw("train", rows, device)
     if recipe.data == "digits":
         images, labels = _digits()
         rows = torch.randint(len(images), (recipe.batch,), generator=draw)
@@ -64,3 +73,37 @@ def batch(
         garments=recipe.fraction,
     )
     return scenes.pixels.float() / 255, scenes.factors["class"]
+
+
+def bound(recipe: Recipe) -> Recipe:
+    """Tie a recipe to the photographs that are here, by their hash."""
+    if recipe.data != photographs.SPEC:
+        return recipe
+    sha256 = photographs.load().facts["sha256"]
+    return replace(recipe, data=f"{photographs.SPEC}@{sha256[:12]}")
+
+
+def shown(
+    recipe: Recipe, split: str, n: int, device: torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return images to evaluate on, and what there is to tell about them.
+
+    Args:
+        recipe: names data and variant. Models of digits are shown what the
+            model they began from had learned.
+        split: `train` or `test`.
+        n: how many, at most.
+        device: where they shall be.
+
+    Returns:
+        Pixels (n, 3, 64, 64), uint8, and labels (n,) by factor: garment,
+        fabric and class of scenes, the class of photographs.
+    """
+    origin = recipe.init_from if recipe.data == "digits" else recipe.data
+    if origin.startswith(photographs.SPEC):
+        known = photographs.load()
+        rows = torch.arange(min(n, len(known.labels[split])))
+        images, labels = known.draw(split, rows, device)
+        return (images * 255).round().byte(), {"class": labels}
+    scenes = compose(split, range(n), variant=recipe.variant, device=device)
+    return scenes.pixels, {name: scenes.factors[name] for name in FACTORS}

@@ -1,8 +1,8 @@
-"""How much of the garment and the fabric a model's layers show.
+"""How much of what is in its images a model's layers show.
 
 20-nearest-neighbour accuracy by the protocol of DINO and a ridge probe, after
 every block. The layer is chosen on a part of the bank, never on the test
-scenes.
+images.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from helpers.probing.readout import readouts
+from helpers.training.data import shown
 from helpers.training.objective import normalise
-from helpers.wardrobe import GARMENTS, compose
+from helpers.training.recipes import Recipe
 
 BANK, TEST = 5_000, 2_000
-FACTORS = ("garment", "fabric", "class")
 PROBES = {"knn": "knn", "linear": "ridge"}  # name on the card -> probe
 CHUNK = 250
 
@@ -79,52 +79,55 @@ def features(module: nn.Module, images: Tensor) -> dict[str, Tensor]:
     return {name: torch.cat(parts).float() for name, parts in out.items()}
 
 
-def _shares(right: Tensor) -> dict[str, float]:
-    """Return the accuracy of every factor, of (n, factors) right or wrong."""
-    shares = right.double().mean(0).tolist()
-    named = zip(FACTORS, shares, strict=True)
-    return {factor: round(share, 4) for factor, share in named}
+def _shares(
+    guesses: dict[str, Tensor], truth: dict[str, Tensor]
+) -> dict[str, float]:
+    """Return the accuracy of guesses (n,) by factor."""
+    return {
+        factor: round((guess == truth[factor]).double().mean().item(), 4)
+        for factor, guess in guesses.items()
+    }
 
 
-def evaluate(module: nn.Module, variant: str = "none") -> dict[str, Any]:
-    """Measure garment, fabric and class accuracy on the test split.
+def evaluate(module: nn.Module, recipe: Recipe) -> dict[str, Any]:
+    """Measure how well factors are told on the test split.
 
     Args:
         module: a lab model; put into evaluation mode.
-        variant: of the wardrobe, for bank and test.
+        recipe: what it was trained with; names the images (`data.shown`).
 
     Returns:
-        `knn` and `linear`: accuracies, `layer` and `pooling` of the best
-        layer; `knn_by_layer` and `linear_by_layer`: garment accuracy of
-        every layer; `head` for a model with 100 classes: its own accuracies.
+        `knn` and `linear`: accuracy by factor (garment, fabric and class of
+        scenes, the class of photographs), `layer` and `pooling` of the layer
+        that tells the first factor best; `knn_by_layer`, `linear_by_layer`:
+        accuracy of that factor in every layer; `head` for a model with a head
+        for these images: its own accuracies.
     """
     module = module.eval()
     device = next(module.parameters()).device
     seen, labels = {}, {}
     for split, n in (("train", BANK), ("test", TEST)):
-        scenes = compose(split, range(n), variant=variant, device=device)
-        seen[split] = features(module, scenes.pixels)
-        columns = [scenes.factors[factor] for factor in FACTORS]
-        labels[split] = torch.stack(columns, 1)
-    bank = dict(zip(FACTORS, labels["train"].unbind(1), strict=True))
-    truth = labels["test"]
+        pixels, labels[split] = shown(recipe, split, n, device)
+        seen[split] = features(module, pixels)
+    bank, truth = labels["train"], labels["test"]
+    main = next(iter(truth))
     logits = seen["test"].pop("head", None)
     result: dict[str, Any] = {}
     for name, probe in PROBES.items():
         best, by_layer = -1.0, {}
         for key, test in seen["test"].items():
             found = readouts(seen["train"][key], bank, test, probe)
-            guesses = [found[factor].scores.argmax(1) for factor in FACTORS]
-            scores = _shares(torch.stack(guesses, 1) == truth)
-            by_layer[key] = scores["garment"]
-            chosen = found["garment"]
+            guesses = {f: found[f].scores.argmax(1) for f in truth}
+            scores = _shares(guesses, truth)
+            by_layer[key] = scores[main]
+            chosen = found[main]
             valid = chosen.tried[chosen.setting]
             if valid > best:
                 best, (layer, pooling) = valid, key.split()
                 result[name] = scores | {"layer": layer, "pooling": pooling}
         result[f"{name}_by_layer"] = by_layer
-    if logits is not None and logits.shape[1] == len(GARMENTS) ** 2:
+    if logits is not None and recipe.data != "digits":
         top = logits.argmax(1)
-        guess = torch.stack((top // 10, top % 10, top), 1)
-        result["head"] = _shares(guess == truth)
+        told = {"garment": top // 10, "fabric": top % 10, "class": top}
+        result["head"] = _shares({f: told[f] for f in truth}, truth)
     return result

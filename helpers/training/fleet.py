@@ -16,10 +16,16 @@ from concurrent.futures import (
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from helpers import photographs
+from helpers.architectures import NATURAL
 from helpers.training.cards import finish
 from helpers.training.checkpoints import RUNS, place
 from helpers.training.loop import on_device, pace, train
-from helpers.training.recipes import recipe
+from helpers.training.recipes import members, recipe
+
+
+class TrainingError(Exception):
+    """Some models could not be trained; says which, and why."""
 
 
 def run(
@@ -29,6 +35,7 @@ def run(
     device: str | None = None,
     resume: bool = True,
     jobs: int | None = None,
+    images: str = "",
 ) -> None:
     """Train models and put them into the zoo.
 
@@ -36,24 +43,34 @@ def run(
     side by side, after a word on how long each would take alone.
 
     Args:
-        names: models of the zoo.
+        names: models of the zoo, `natural/<name>`, or `natural` for all of
+            these.
         steps: see `train`, as for `seconds`, `device` and `resume`.
         seconds: of each training.
         device: of all of them.
         resume: go on with what was broken off.
         jobs: processes at once; one a CPU core by default.
+        images: spec of the set that the photographs are made from, where a
+            natural model is among the names; see `photographs.prepare`.
 
     Raises:
-        ValueError: for an unknown name.
-        RuntimeError: some models failed; names them and says why.
+        ValueError: for an unknown name, images that no name asks for, or a
+            device that is not here.
+        TrainingError: some models failed; names them and says why.
     """
+    names = members(names)
     recipes = {name: recipe(name) for name in names}
+    if any(name.startswith(NATURAL) for name in names):
+        photographs.prepare(images)
+    elif images:
+        raise ValueError("--images is for natural models; the lab has its own")
+    where = on_device(device)
     if len(recipes) == 1:
         train(names[0], steps, device, resume, seconds)
         finish(names[0], device=device)
         return
     for name, given in recipes.items():
-        cost = pace(name, given, on_device(device)) * (steps or given.steps)
+        cost = pace(name, given, where) * (steps or given.steps)
         alone = f"{(seconds or cost) / 3600:.1f} hours on its own"
         print(f"{name}: {alone}", flush=True)
     command = [sys.executable, "-m", "helpers.training"]
@@ -67,8 +84,12 @@ def run(
     needs = {name: {given.init_from} for name, given in recipes.items()}
     failed = fleet(command, needs, jobs or os.cpu_count() or 1)
     if failed:
-        raise RuntimeError(
-            "\n".join(f"{name}: {why}" for name, why in failed.items())
+        raise TrainingError(
+            f"{len(failed)} of {len(names)} models are not trained:\n"
+            + "\n".join(
+                f"{name}: {why} ({place(RUNS, name).with_name('log.txt')})"
+                for name, why in failed.items()
+            )
         )
 
 

@@ -1,19 +1,22 @@
 """The one training loop.
 
-AdamW, a linear warm-up and a cosine, a checkpoint now and then. Every step
-draws its scenes and its noise from (seed, step) alone, so a run that was
-killed and resumed has the losses of one that was not.
+Muon and AdamW, a linear warm-up and a cosine, a checkpoint now and then.
+Every step draws its scenes and its noise from (seed, step) alone, so a run
+that was killed and resumed has the losses of one that was not.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from timm.optim.muon import Muon
 from torch import Tensor
 
+from helpers import devices
 from helpers.training import data
 from helpers.training.checkpoints import RUNS, Checkpoint, load, place
 from helpers.training.dino import DINO
@@ -43,32 +46,47 @@ def start(name: str, recipe: Recipe) -> Objective:
     return OBJECTIVES[recipe.objective](name, recipe)
 
 
-def optimiser(objective: Objective, recipe: Recipe) -> torch.optim.AdamW:
-    """Make AdamW; only weights with two or more axes decay."""
-    named = [
-        (n, p) for n, p in objective.named_parameters() if p.requires_grad
-    ]
+def optimiser(objective: Objective, recipe: Recipe) -> Muon:
+    """Make Muon for the matrices inside blocks, with AdamW for the rest.
+
+    Muon (Jordan et al. 2024, scaled as in Liu et al. 2025) turns the step of
+    a matrix into the nearest orthogonal one; a small ViT needs about a third
+    of the scenes with it. Only weights with two or more axes decay, but for
+    tokens, positions and prototypes.
+    """
     still = ("pos_embed", "positions", "token", "prototypes")
-    decays = [p for n, p in named if p.ndim > 1 and not n.endswith(still)]
-    rest = [p for n, p in named if p.ndim < 2 or n.endswith(still)]
+    blocks, others, plain = [], [], []
+    for name, parameter in objective.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim < 2 or name.endswith(still):
+            plain.append(parameter)
+        elif re.search(r"(blocks|layer\d)\.\d", name):
+            blocks.append(parameter)
+        else:
+            others.append(parameter)
+    decay = recipe.weight_decay
     groups = [
-        {"params": decays, "weight_decay": recipe.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": blocks, "peak": recipe.block_lr, "weight_decay": decay},
+        {"params": others, "peak": recipe.lr, "weight_decay": decay},
+        {"params": plain, "peak": recipe.lr, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.95))
+    for group in groups:
+        group["use_muon"] = group["params"] is blocks
+    return Muon(groups, betas=(0.9, 0.95))
 
 
-def rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then a cosine."""
+def schedule(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the share of the highest rate: linear warm-up, then a cosine."""
     warm = recipe.warmup * steps
     if step < warm:
-        return recipe.lr * (step + 1) / (warm + 1)
-    return recipe.lr * (1 + math.cos(math.pi * step / steps)) / 2
+        return (step + 1) / (warm + 1)
+    return (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def one_step(
     objective: Objective,
-    adam: torch.optim.Optimizer,
+    muon: Muon,
     recipe: Recipe,
     step: int,
     steps: int,
@@ -82,21 +100,19 @@ def one_step(
     bf16 = torch.autocast("cuda", torch.bfloat16, device.type == "cuda")
     with bf16:
         loss: Tensor = objective(views, labels)
-    for group in adam.param_groups:
-        group["lr"] = rate(recipe, step, steps)
-    adam.zero_grad(set_to_none=True)
+    for group in muon.param_groups:
+        group["lr"] = group["peak"] * schedule(recipe, step, steps)
+    muon.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(objective.parameters(), CLIP)
-    adam.step()
+    muon.step()
     objective.update((step + 1) / steps)
     return loss.detach()
 
 
 def on_device(device: str | torch.device | None) -> torch.device:
     """Return the device asked for, or the GPU when there is one."""
-    return torch.device(
-        device or ("cuda" if torch.cuda.is_available() else "cpu")
-    )
+    return devices.named(device) if device else devices.pick(["cuda"])
 
 
 def pace(name: str, recipe: Recipe, device: torch.device) -> float:
@@ -110,11 +126,11 @@ def pace(name: str, recipe: Recipe, device: torch.device) -> float:
     if device.type == "cpu":
         recipe = for_cpu(recipe)
     objective = start(name, recipe).to(device).train()
-    adam = optimiser(objective, recipe)
+    muon = optimiser(objective, recipe)
     times = []
     for step in range(4):
         begin = time.perf_counter()
-        one_step(objective, adam, recipe, step, 1000, device).item()
+        one_step(objective, muon, recipe, step, 1000, device).item()
         times.append(time.perf_counter() - begin)
     return sorted(times[1:])[1]
 
@@ -155,6 +171,7 @@ def train(
         raise ValueError("give steps or seconds, not both")
     recipe, device = recipe or recipe_of(name), on_device(device)
     path = place(runs, name)
+    recipe = data.bound(recipe)
     recipe = for_cpu(recipe) if device.type == "cpu" else recipe
     with torch.random.fork_rng():
         return _train(name, recipe, steps, seconds, device, resume, path)
@@ -189,17 +206,17 @@ def _train(
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
     objective = start(name, recipe).to(device).train()
-    adam = optimiser(objective, recipe)
+    muon = optimiser(objective, recipe)
     losses, spent = [], 0.0
     if saved:
         losses, spent = saved.losses, saved.seconds
         objective.load_state_dict(saved.objective)
-        adam.load_state_dict(saved.optimiser)
+        muon.load_state_dict(saved.optimiser)
     recent: list[Tensor] = []
     first, begin = len(losses), time.monotonic()
     reported = kept = begin
     for step in range(first, steps):
-        recent.append(one_step(objective, adam, recipe, step, steps, device))
+        recent.append(one_step(objective, muon, recipe, step, steps, device))
         now, last = time.monotonic(), step + 1 == steps
         report = last or now - reported >= REPORT_EVERY
         keep = last or now - kept >= SAVE_EVERY
@@ -220,7 +237,7 @@ def _train(
                 seconds=spent + now - begin,
                 device=describe(device),
                 objective=objective.state_dict(),
-                optimiser=adam.state_dict(),
+                optimiser=muon.state_dict(),
             ).save(path)
             kept = now
     return path

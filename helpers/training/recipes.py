@@ -7,9 +7,11 @@ Do not edit a recipe to shorten a run: `train(name, steps=...)` fits the same
 schedule into fewer steps and marks the result as a draft.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from helpers.choices import unknown
+from helpers.architectures import NATURAL, plain
+from helpers.photographs import SPEC
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,17 @@ class Recipe:
         objective: supervised, finetune, moco_v3, dino or mae.
         steps: optimiser steps of the full training.
         batch: scenes a step.
-        lr: highest learning rate of AdamW.
-        weight_decay: of AdamW, on matrices only.
+        lr: highest learning rate of AdamW, which trains embeddings, norms,
+            biases and heads.
+        block_lr: highest learning rate of Muon, which trains the matrices
+            and kernels inside the blocks.
+        weight_decay: of both, on matrices and kernels only.
         warmup: share of the steps in which the rate rises linearly.
         seed: of weights, order of scenes, augmentations.
         views: augmentations; one for supervised and mae, two (one a view)
             for moco_v3, three (two global, one local) for dino.
-        data: wardrobe or digits.
+        data: wardrobe, digits, or natural (the file of photographs, with
+            its hash behind an @ once training has begun).
         variant: of the wardrobe.
         fraction: share of the training garments that may be used.
         init_from: model of the zoo whose encoder is the start (finetune).
@@ -80,6 +86,7 @@ class Recipe:
     steps: int = 20_000
     batch: int = 256
     lr: float = 8e-4
+    block_lr: float = 3e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
     seed: int = 0
@@ -178,20 +185,35 @@ RECIPES: dict[str, Recipe] = {
 def recipe(name: str) -> Recipe:
     """Return the recipe of a lab model.
 
+    That of `natural/<name>` is that of `<name>`, number by number: scenes as
+    they are in training become photographs, and fine-tuning starts from the
+    natural model. Digits and sketches stay what they are.
+
     Raises:
         ValueError: for an unknown name.
     """
-    if name not in RECIPES:
-        raise unknown("lab model", name, RECIPES)
-    return RECIPES[name]
+    found = RECIPES[plain(name)]
+    if not name.startswith(NATURAL):
+        return found
+    scenes = (found.data, found.variant) == ("wardrobe", "none")
+    origin = found.init_from and NATURAL + found.init_from
+    data = SPEC if scenes else found.data
+    return replace(found, data=data, init_from=origin)
+
+
+def members(names: Sequence[str]) -> list[str]:
+    """Write `natural` out as the names of all models of that family."""
+    family = [NATURAL + name for name in RECIPES]
+    parts = [family if name == SPEC else [name] for name in names]
+    return [name for part in parts for name in part]
 
 
 def for_cpu(full: Recipe) -> Recipe:
     """Fit a recipe to a processor: many small steps instead of few large.
 
-    Batches shrink to at most 64 scenes and the learning rate with the square
-    root of the batch, as suits Adam. A ViT sees half of the patches, which
-    halves its cost and leaves what a scene teaches nearly as it was.
+    Batches shrink to at most 64 scenes and AdamW's learning rate with the
+    square root of the batch. A ViT sees half of the patches, which halves its
+    cost and leaves what a scene teaches nearly as it was.
     """
     batch = min(full.batch, 64)
     rate = full.lr * (batch / full.batch) ** 0.5

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.architectures import PATCH, SIZE
+from helpers.training.data import shown
 from helpers.training.mae import MAE, patchify, shuffle, unpatchify
 from helpers.training.objective import normalise, to_pixels
-from helpers.wardrobe import compose
 
 FIT, TEST = 2_000, 1_000
 PENALTY = 10.0
@@ -50,23 +50,24 @@ def targets(patches: Tensor) -> Tensor:
     return (patches - mean) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
 
 
-def _scenes(split: str, n: int, like: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _parts(model: MAE, split: str, n: int) -> Iterator[tuple[Tensor, ...]]:
     """Yield parts of a split: normalised images, and orders of patches."""
-    pixels = compose(split, range(n), device=like.device).pixels
+    device = next(model.parameters()).device
+    pixels, _ = shown(model.recipe, split, n, device)
     t = (SIZE // PATCH) ** 2
     for part in torch.split(pixels, CHUNK):
-        yield normalise(part.float() / 255), shuffle(len(part), t, like.device)
+        yield normalise(part.float() / 255), shuffle(len(part), t, device)
 
 
 @torch.no_grad()
 def reconstruction(model: MAE) -> dict[str, float]:
-    """Measure errors on the hidden patches of test scenes.
+    """Measure errors on the hidden patches of test images.
 
     Returns:
         Mean squared error of normalised pixels: `model`; `mean_patch`, which
-        always draws the mean normalised patch of training scenes; `linear`, a
+        always draws the mean normalised patch of training images; `linear`, a
         ridge regression from a patch's visible neighbours and the mean
-        visible patch, fitted on training scenes.
+        visible patch, fitted on training images.
     """
     like = next(model.parameters())
     inputs = 9 * (PATCH**2 * 3 + 1)
@@ -75,7 +76,7 @@ def reconstruction(model: MAE) -> dict[str, float]:
     errors = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for x, order in _scenes("train", FIT, like):
+        for x, order in _parts(model, "train", FIT):
             patches, hidden = patchify(x), model.hides(order)
             rows = surroundings(patches, hidden)[hidden].double()
             moments += rows.T @ rows
@@ -83,7 +84,7 @@ def reconstruction(model: MAE) -> dict[str, float]:
         mean = cross[-1] / moments[-1, -1]
         moments.diagonal().add_(PENALTY)
         weight = torch.linalg.solve(moments, cross)
-        for x, order in _scenes("test", TEST, like):
+        for x, order in _parts(model, "test", TEST):
             guess, hidden = model.reconstruct(x, order)
             patches = patchify(x)
             target = targets(patches)[hidden].double()
