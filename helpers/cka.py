@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from helpers import grams
+from helpers import grams, parallel
 from helpers.hsic import gram, hsic1
 from helpers.layers import Tokens, depth, names
 from helpers.maps import Comparison
@@ -120,7 +120,8 @@ def measure_pairs(
     """Measure the CKA of several pairs of models; each model runs once.
 
     The numbers are those of `measure` for each pair. All maps share their
-    minibatches, so that effects may span several of them.
+    minibatches, so that effects may span several of them. The processes of a
+    `torchrun` share the images, see `helpers.parallel`.
 
     Args:
         pairs: any name -> first and second model.
@@ -152,12 +153,17 @@ def measure_pairs(
     order = list(
         dict.fromkeys(side for both in sides.values() for side in both)
     )
-    with tqdm(total=used, desc="CKA", unit="image", disable=None) as bar:
-        for batch in grams.stream(order, images, used, batch_size, size):
+    mine = parallel.share(used, size)
+    own = images if parallel.alone() else images.part(mine)
+    count = mine.stop - mine.start
+    with tqdm(total=count, desc="CKA", unit="image", disable=None) as bar:
+        for batch in grams.stream(order, own, count, batch_size, size):
             of = dict(zip(order, batch, strict=True))
             for pair, (x, y) in sides.items():
                 engines[pair].update_grams(of[x], None if x == y else of[y])
             bar.update(size)
+    for engine in engines.values():
+        engine.all_reduce()
     settings = {
         "images": images.spec,
         "split": images.split,

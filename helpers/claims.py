@@ -19,18 +19,48 @@ from typing import Any
 import numpy as np
 import yaml
 from nbformat import NotebookNode
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from helpers import published
 from helpers.choices import unknown
 from helpers.cka import Comparison
+from helpers.intervals import (
+    CONFIDENCE,
+    Estimate,
+    bootstrap,
+    estimate,
+    jackknife,
+    mean,
+    share,
+)
 from helpers.paths import DATA, checkout
+
+__all__ = [
+    "CONFIDENCE",
+    "Claim",
+    "Estimate",
+    "Verdict",
+    "bootstrap",
+    "claims",
+    "estimate",
+    "jackknife",
+    "judge",
+    "ledger",
+    "mean",
+    "not_measurable",
+    "share",
+    "show",
+    "table",
+    "test",
+    "verdicts",
+]
 
 KEY = "vitscope_claims"  # in the metadata of a cell's output
 HOLDS, FAILS = "holds", "does not hold"
 UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_MEASURABLE)
-CONFIDENCE = 0.95
+ROUNDING = 1e-9
+"""What rounding may add to an effect of order 1, as those of the claims are:
+far above what float64 does to sums, far below what images could tell."""
 
 
 @dataclass(frozen=True)
@@ -62,24 +92,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """An effect with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __neg__(self) -> Estimate:
-        """Turn the sign of the effect."""
-        return Estimate(-self.value, -self.high, -self.low)
-
-    def __format__(self, spec: str) -> str:
-        """Format as `value [low, high]`, two decimals unless told."""
-        spec = spec or ".2f"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What a run says about a claim."""
 
@@ -98,101 +110,6 @@ def claims() -> dict[str, Claim]:
     return {row["id"]: Claim(**row) for row in rows}
 
 
-def jackknife(
-    effect: Callable[..., float],
-    estimates: Sequence[ArrayLike],
-    leave_one_out: Sequence[ArrayLike],
-) -> Estimate:
-    """Estimate a function of minibatch statistics, with its interval.
-
-    Delete-one jackknife over minibatches, jointly for all arguments, with a
-    t interval of 95 % (Efron and Stein 1981).
-
-    Args:
-        effect: takes one array an argument, returns a number.
-        estimates: the arguments measured on all minibatches.
-        leave_one_out: for each argument its values with one minibatch left
-            out, (batches, ...); the same batches in the same order.
-
-    Raises:
-        ValueError: the arguments do not come from the same batches.
-    """
-    pieces = [np.asarray(values, float) for values in leave_one_out]
-    counts = {len(values) for values in pieces}
-    if len(counts) != 1 or min(counts) < 2:
-        raise ValueError(
-            "an interval needs the same two or more minibatches for every "
-            f"argument, got {[len(values) for values in pieces]}"
-        )
-    value = float(effect(*(np.asarray(e, float) for e in estimates)))
-    each: NDArray[np.float64] = np.array(
-        [effect(*parts) for parts in zip(*pieces, strict=True)]
-    )
-    count = len(each)
-    spread = np.sqrt((count - 1) * np.var(each))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread)
-    return Estimate(value, value - half, value + half)
-
-
-def estimate(effect: Callable[..., float], *maps: Comparison) -> Estimate:
-    """Estimate a function of CKA maps that share their minibatches.
-
-    Args:
-        effect: takes the matrices of the maps, returns a number.
-        *maps: what `cka.measure` returned, on the same images.
-    """
-    return jackknife(
-        effect, [m.cka for m in maps], [m.leave_one_out for m in maps]
-    )
-
-
-def mean(values: ArrayLike) -> Estimate:
-    """Estimate a mean of independent measurements, with its t interval."""
-    each = np.asarray(values, float)
-    left_out = (each.sum() - each) / max(len(each) - 1, 1)
-    return jackknife(float, [each.mean()], [left_out])
-
-
-def bootstrap(
-    effect: Callable[..., float],
-    *per_image: ArrayLike,
-    repeats: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a function of what was measured on each image.
-
-    Percentile bootstrap of 95 % (Efron 1979): images are drawn anew with
-    replacement, the same ones for all arguments, so that a difference of two
-    models on the same images is a paired one.
-
-    Args:
-        effect: takes the arguments, returns a number.
-        *per_image: arrays (n, ...), one row an image, the same images in the
-            same order (right or wrong in each layer, say).
-        repeats: number of draws.
-        seed: which draws.
-
-    Raises:
-        ValueError: arrays of different images, or fewer than two.
-    """
-    arrays = [np.asarray(values) for values in per_image]
-    counts = {len(values) for values in arrays}
-    if len(counts) != 1 or min(counts) < 2:
-        raise ValueError(
-            "an interval needs the same two or more images for every "
-            f"argument, got {[len(values) for values in arrays]}"
-        )
-    (count,) = counts
-    draw = np.random.default_rng(seed)
-    each = []
-    for _ in range(repeats):
-        rows = draw.integers(count, size=count)
-        each.append(effect(*(values[rows] for values in arrays)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(each, [tail, 1 - tail])
-    return Estimate(float(effect(*arrays)), float(low), float(high))
-
-
 def judge(claim: str, estimate: Estimate, note: str = "") -> Verdict:
     """Compare a measured effect with the border of its claim.
 
@@ -203,8 +120,8 @@ def judge(claim: str, estimate: Estimate, note: str = "") -> Verdict:
 
     Returns:
         `holds` or `does not hold` when the whole interval lies on one side
-        of the border, `undecided` when it covers the border, and `not
-        measurable here` when the effect is not a number.
+        of the border by more than rounding, `undecided` when it covers the
+        border, and `not measurable here` when the effect is not a number.
 
     Raises:
         ValueError: no such claim; names the nearest ones.
@@ -218,7 +135,12 @@ def judge(claim: str, estimate: Estimate, note: str = "") -> Verdict:
     if stated.side == "below":
         low, high = -high, -low
     border = stated.border if stated.side == "above" else -stated.border
-    word = HOLDS if low > border else FAILS if high < border else UNDECIDED
+    slack = ROUNDING * max(1.0, abs(border))
+    word = UNDECIDED
+    if low > border + slack:
+        word = HOLDS
+    elif high < border - slack:
+        word = FAILS
     return Verdict(
         claim, word, estimate.value, estimate.low, estimate.high, note
     )
@@ -271,8 +193,23 @@ def show(*verdicts: Verdict) -> Shown:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join verdicts with what is claimed, one dictionary a claim."""
-    return [{**asdict(_find(row["claim"])), **row} for row in rows]
+    """Join verdicts with what is claimed, one dictionary a claim.
+
+    `published` has the verdicts of other editions, by the edition.
+    """
+    others = published.read(without=ledger()["edition"])
+    return [
+        {
+            **asdict(_find(row["claim"])),
+            **row,
+            "published": {
+                edition: known[row["claim"]]
+                for edition, known in others.items()
+                if row["claim"] in known
+            },
+        }
+        for row in rows
+    ]
 
 
 def verdicts(notebook: NotebookNode) -> list[dict[str, Any]]:

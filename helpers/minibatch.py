@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch.distributed as dist
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from helpers import parallel
 from helpers.hsic import check_grams, gram, u_products
 
 Floats = NDArray[np.float64]
@@ -170,13 +170,13 @@ class MinibatchCKA:
         `torch.distributed` group (all processes by default).
 
         Returns:
-            This object, now as if it had seen all minibatches.
+            This object, now as if it had seen all minibatches in the order
+            of the ranks.
         """
-        parts: list[Any] = [None] * dist.get_world_size(group)
-        dist.all_gather_object(parts, self, group=group)
-        self._cross, self._own = [], []
-        for part in parts:
-            self.merge(part)
+        whole = MinibatchCKA(*self._names)
+        for part in parallel.gather(self, group):
+            whole.merge(part)
+        vars(self).update(vars(whole))
         return self
 
     def compute(self) -> Similarity:

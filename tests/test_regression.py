@@ -110,7 +110,10 @@ def test_skill_does_not_depend_on_units():
         (torch.zeros(260, 1), "'t' is the same for all images"),
         (torch.zeros(260), "need quantities of shape"),
         (torch.full((260, 1), torch.nan), "'t' is NaN"),
-        (torch.zeros(260, dtype=torch.int64), "'t' has one class only"),
+        (
+            torch.zeros(260, dtype=torch.int64),
+            "'t': all images have one class",
+        ),
         (2 * (torch.arange(260) % 2), "'t': 1 of 3 classes have no"),
         (torch.zeros(3, dtype=torch.int64), "need 260 labels"),
     ],
