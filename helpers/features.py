@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from helpers import parallel
 from helpers.images import Images
 from helpers.layers import Reduce, Tokens, record
 from helpers.minibatch import Floats
@@ -51,6 +52,8 @@ def pooled(
 ) -> dict[tuple[str, Tokens], Tensor]:
     """Keep several vectors an image and layer, of one forward pass.
 
+    The processes of a `torchrun` share the images, see `helpers.parallel`.
+
     Args:
         model: the model.
         images: n images.
@@ -66,6 +69,8 @@ def pooled(
         `images`.
     """
     kept: dict[tuple[str, Tokens], Tensor] = {}
+    if not parallel.alone():
+        images = images.part(parallel.share(len(images)))
     with (
         ExitStack() as hooks,
         tqdm(total=len(images), desc="features", disable=None) as bar,
@@ -84,4 +89,7 @@ def pooled(
                         kept[key] = torch.empty(shape)
                     kept[key][int(where[0]) : int(where[-1]) + 1] = value
             bar.update(len(where))
-    return kept
+    if parallel.alone():
+        return kept
+    parts = [part for part in parallel.gather(kept) if part]
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}

@@ -18,8 +18,8 @@ not which evidence it uses.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from helpers import memory
 from helpers.fields import MEASURES, Fields, Summary
 from helpers.layers import depth, names, record
 
@@ -70,9 +71,9 @@ def fields(
 ) -> Fields:
     """Measure the effective receptive fields of a position of each layer.
 
-    A backward pass serves `batch_size`
-    pairs of image and channel at once, and stops at the input: no gradient
-    of a parameter is computed.
+    A backward pass serves `batch_size` pairs of image and channel at once
+    (fewer where memory is short), and stops at the input: no gradient of a
+    parameter is computed.
 
     Args:
         model: the model, in eval mode.
@@ -112,22 +113,17 @@ def fields(
     ) as bar:
         for _, (x,) in images.batches(model, batch_size=batch_size):
             centres = centres or _centres(model, layers, x[:1], position)
-            copies = max(1, batch_size // len(x))
-            inputs = x.repeat(copies, 1, 1, 1).requires_grad_()
+
+            @cache
+            def draw(_: str, width: int, n: int = len(x)) -> Tensor:
+                noise = torch.rand(n, width, generator=generator)
+                return noise.argsort(1)[:, : min(channels or width, width)]
+
             pick = partial(_pick, model, x.shape[2:], position)
-            with (
-                torch.enable_grad(),
-                record(model, layers, "each", pick) as tape,
-            ):
-                model.module(inputs)
+            of_batch = partial(_of_batch, model, layers, x, pick, draw)
+            found = memory.fitting(batch_size, of_batch)
             for name in chosen:
-                z = tape.pop(name)
-                width = z.shape[1]
-                count = min(channels or width, width)
-                noise = torch.rand(len(x), width, generator=generator)
-                drawn = noise.argsort(1)[:, :count].to(z.device)
-                field = _absolute_gradients(z, inputs, drawn, copies)
-                kept[name].append((field / count).cpu())
+                kept[name].append(found[name])
                 bar.update(len(x))
     maps = torch.stack([torch.cat(kept[name]) for name in chosen]).numpy()
     return Fields(
@@ -150,6 +146,44 @@ def fields(
             "seconds": time.perf_counter() - start,
         },
     )
+
+
+def _of_batch(
+    model: VisionModel,
+    layers: str,
+    x: Tensor,
+    pick: Callable[[Tensor], Tensor],
+    draw: Callable[[str, int], Tensor],
+    size: int,
+) -> dict[str, Tensor]:
+    """Measure the fields of each image of a batch.
+
+    Args:
+        model: the model.
+        layers: which layers.
+        x: (n, 3, h, w).
+        pick: takes one position out of a layer.
+        draw: layer and its width -> (n, k) channels of each image.
+        size: pairs of image and channel at once.
+
+    Returns:
+        Layer name to (n, h, w), in main memory.
+    """
+    found: dict[str, list[Tensor]] = {n: [] for n in names(model, layers)}
+    for rows in torch.split(torch.arange(len(x)), size):
+        copies = max(1, size // len(rows))
+        inputs = x[rows].repeat(copies, 1, 1, 1).requires_grad_()
+        with (
+            torch.enable_grad(),
+            record(model, layers, "each", pick) as tape,
+        ):
+            model.module(inputs)
+        for name, fields in found.items():
+            z = tape.pop(name)
+            drawn = draw(name, z.shape[1])[rows].to(z.device)
+            field = _absolute_gradients(z, inputs, drawn, copies)
+            fields.append((field / drawn.shape[1]).cpu())
+    return {name: torch.cat(fields) for name, fields in found.items()}
 
 
 @torch.enable_grad()

@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.layers import Tap, depth, names
+from helpers.layers import depth, names
 from helpers.minibatch import Floats
+from helpers.taps import Tap
 
 if TYPE_CHECKING:
     from helpers.models import VisionModel

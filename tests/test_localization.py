@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from helpers import claims, images, locality, localization, models, patches
 from helpers.hsic import hsic1
-from helpers.layers import Tap
 from helpers.models import VisionModel
 from helpers.patches import Positions
+from helpers.taps import Tap
 
 PATCH, COUNT = 8, 24
 

@@ -11,8 +11,8 @@ from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
 from helpers import architectures, claims, fields, models, receptive
-from helpers.layers import Tap
 from helpers.models import VisionModel
+from helpers.taps import Tap
 
 SIDE = 32
 
