@@ -94,7 +94,7 @@ def relatives(maps: Mapping[str, Comparison]) -> pd.DataFrame:
 
     Returns:
         One row a model, from the most similar on: `model`, its likeness as
-        `value` with its jackknife interval `low` and `high`, and `nearest`,
+        `value` with its interval `low` and `high`, and `nearest`,
         its layer most like the last layer of the one, with their `cka`.
 
     Raises:

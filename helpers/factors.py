@@ -25,10 +25,10 @@ from torch.nn import functional as F
 
 from helpers import features
 from helpers.layers import depth
-from helpers.layerwise import check_sets
 from helpers.probing.inputs import ConstantFeaturesError
 from helpers.probing.regression import errors, regressions
 from helpers.skills import READINGS, Encoded, Errors, with_intervals
+from helpers.targets import check_sets
 
 if TYPE_CHECKING:
     from helpers.images import Images

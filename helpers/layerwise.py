@@ -19,24 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
-from helpers import features
+from helpers import features, intervals
 from helpers.choices import unknown
-from helpers.claims import CONFIDENCE
 from helpers.layers import Tokens, check_tokens, depth
-from helpers.probing import inputs
 from helpers.probing.inputs import ConstantFeaturesError
 from helpers.probing.readout import SETTINGS, Readout, check, readouts
+from helpers.targets import check_sets, labels
 
 if TYPE_CHECKING:
     from helpers.images import Images
     from helpers.models import VisionModel
 
-FACTORS = ("garment", "fabric", "class")  # of the lab's images
 Settings = Mapping[str, Sequence[float]]
 
 
@@ -113,9 +109,7 @@ def layerwise(
         seed: which images of the bank are held out.
 
     Returns:
-        The table, and which test images were right. The intervals are
-        Wilson's: those of the bootstrap over images, which for a share is a
-        binomial distribution, but not of length 0 where all are right.
+        The table, and which test images were right.
 
     Raises:
         ValueError: unknown layers, tokens, probes or targets, images in both
@@ -131,7 +125,7 @@ def layerwise(
         check(name)
     _check_tokens(tokens)
     check_sets(train, test)
-    truth = {t: _labels(train, test, t) for t in targets}
+    truth = {t: labels(train, test, t) for t in targets}
     seen = features.pooled(model, train, layers, tokens, batch_size)
     asked = features.pooled(model, test, layers, tokens, batch_size)
     rows, right = [], []
@@ -139,20 +133,20 @@ def layerwise(
         for probe in probes:
             found = _read(
                 bank.to(model.device),
-                {t: labels for t, (labels, _) in truth.items()},
+                {t: known for t, (known, _) in truth.items()},
                 asked[layer, choice].to(model.device),
                 probe,
                 (settings or {}).get(probe),
                 seed,
                 f"{layer} ({choice})",
             )
-            for target, (_, labels) in truth.items():
-                row, correct = _judged(found.get(target), labels)
+            for target, (_, asking) in truth.items():
+                row, correct = _judged(found.get(target), asking)
                 place = {"layer": layer, "depth": depth(model, layer)}
                 kind = {"tokens": choice, "probe": probe, "target": target}
                 rows.append(place | kind | row)
                 right.append(correct)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).rename(columns={"value": "accuracy"})
     table.attrs.update(
         model=model.spec,
         images=test.spec,
@@ -166,28 +160,6 @@ def layerwise(
         seconds=time.perf_counter() - start,
     )
     return Layerwise(table, np.stack(right))
-
-
-def targets_of(images: Images, wanted: str) -> list[str]:
-    """Choose targets by name, for images that may not have them all.
-
-    Args:
-        images: the images.
-        wanted: comma-separated names.
-
-    Returns:
-        Those of them that the images have; `class`, which all images have,
-        where that is none.
-
-    Raises:
-        ValueError: a name that no image set knows; names the nearest ones.
-    """
-    names = [name.strip() for name in wanted.split(",")]
-    known = dict.fromkeys([*images.target_names, *FACTORS])
-    for name in names:
-        if name not in known:
-            raise unknown("target", name, known)
-    return [n for n in names if n in images.target_names] or ["class"]
 
 
 def _read(
@@ -214,54 +186,16 @@ def _judged(
     found: Readout | None, labels: Tensor
 ) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Return what a row says beyond its place, and which images are right."""
-    if found is None:
-        unknown_yet = dict.fromkeys(("accuracy", "low", "high"), np.nan)
-        rest = {"setting": np.nan, "held_out": np.nan, "converged": True}
-        return unknown_yet | rest, np.full(len(labels), np.nan, np.float64)
-    right = (found.scores.argmax(1).cpu() == labels).numpy()
-    share = stats.binomtest(int(right.sum()), len(right))
-    interval = share.proportion_ci(CONFIDENCE, "wilson")
-    return {
-        "accuracy": right.mean(),
-        "low": interval.low,
-        "high": interval.high,
-        "setting": found.setting,
-        "held_out": found.tried.get(found.setting, np.nan),
-        "converged": found.converged,
-    }, right.astype(np.float64)
-
-
-def _labels(train: Images, test: Images, target: str) -> tuple[Tensor, Tensor]:
-    """Return the classes of both sets by one target."""
-    known = train.target_names
-    if target not in known:
-        raise unknown(f"target of {train.spec}", target, known)
-    if test.target_names.get(target) != known[target]:
-        raise ValueError(
-            f"the bank ({train.spec}) and the test images ({test.spec}) do "
-            f"not have the same classes of {target!r}"
-        )
-    labels = torch.as_tensor(train.targets[target])
-    try:
-        inputs.count(labels, len(known[target]))
-    except ValueError as error:
-        raise ValueError(f"target {target!r}: {error}") from error
-    return labels, torch.as_tensor(test.targets[target])
-
-
-def check_sets(train: Images, test: Images) -> None:
-    """Refuse a bank and test images that share images.
-
-    Raises:
-        ValueError: says how many.
-    """
-    same = (train.spec, train.split) == (test.spec, test.split)
-    both = np.intersect1d(train.index, test.index) if same else np.array([])
-    if len(both):
-        raise ValueError(
-            f"{len(both)} images are both in the bank and among the test "
-            "images; load these from the other split"
-        )
+    right = np.full(len(labels), np.nan)
+    chosen = {"setting": np.nan, "held_out": np.nan, "converged": True}
+    if found:
+        right = (found.scores.argmax(1).cpu() == labels).double().numpy()
+        chosen = {
+            "setting": found.setting,
+            "held_out": found.tried.get(found.setting, np.nan),
+            "converged": found.converged,
+        }
+    return vars(intervals.share(right)) | chosen, right
 
 
 def _check_tokens(tokens: Sequence[Tokens]) -> None:

@@ -1,10 +1,10 @@
 """Which module of which block to probe: the protocol of Odonnat et al. 2026.
 
-One forward pass over the images pools every module (`sample`); then probes
-are fitted to part of the training images, blocks are chosen on the rest, and
-all is tested on the test images (`probe`). The controls that the paper lacks
-are arguments: other pooling, other penalties, one width for all modules,
-another split.
+One forward pass over the images pools every module (`helpers.samples`); then
+probes are fitted to part of the training images, blocks are chosen on the
+rest, and all is tested on the test images (`probe`). The controls that the
+paper lacks are arguments: other pooling, other penalties, one width for all
+modules, another split.
 
 Training and test images have the same shift: it lies between what the model
 was trained on and the whole data set. Do not use this to ask how a probe
@@ -22,19 +22,21 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
-from helpers import features, images, probes
+from helpers import probes
 from helpers.choices import unknown
-from helpers.claims import CONFIDENCE
-from helpers.layers import Tokens, depth
+from helpers.intervals import share
+from helpers.layers import Tokens
 from helpers.probing import inputs
 from helpers.probing.prepared import REDUCTIONS, reduced, unit
 from helpers.probing.readout import HELD_OUT, SETTINGS, hold_out
+from helpers.samples import Sample, sample
 
 if TYPE_CHECKING:
     from helpers.models import VisionModel
+
+__all__ = ["MODULES", "Probed", "Sample", "modules", "probe", "sample"]
 
 MODULES = {
     "ln1": "LN1",
@@ -48,33 +50,6 @@ MODULES = {
     "out": "RC2",
 }
 """Names of layers and the paper's names; `mix` is a Mixer's `attn`."""
-
-Pooled = dict[tuple[str, Tokens], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Pooled features of a data set.
-
-    Attributes:
-        spec: the image set.
-        target: what its labels are.
-        bank: (layer, tokens) to (m, width) features of training images.
-        bank_labels: (m,) their classes.
-        test: likewise (n, width), of test images.
-        labels: (n,) their classes.
-        depths: layer to how deep it lies, 0 to 1.
-        device: where probes are fitted.
-    """
-
-    spec: str
-    target: str
-    bank: Pooled
-    bank_labels: Tensor
-    test: Pooled
-    labels: Tensor
-    depths: dict[str, float]
-    device: torch.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,51 +88,6 @@ def modules(model: VisionModel) -> list[str]:
     """List those of the paper's modules that a model has."""
     have = {name.rsplit(".", 1)[-1] for name in model.taps}
     return [name for name in MODULES if name in have]
-
-
-def sample(
-    model: VisionModel,
-    spec: str,
-    layers: str = "out",
-    tokens: Sequence[Tokens] = ("mean",),
-    target: str = "garment",
-    num_train: int = 1000,
-    num_images: int = 500,
-    batch_size: int = 250,
-    seed: int = 0,
-) -> Sample:
-    """Pool all layers of a data set, in one pass over its images.
-
-    Args:
-        model: the model.
-        spec: image set.
-        layers: which layers, see `helpers.layers.names`.
-        tokens: ways of pooling, see `helpers.layers.record`.
-        target: what is to be read out; the class where the images do not
-            have it.
-        num_train: training images, or all where there are fewer.
-        num_images: test images, likewise.
-        batch_size: images of a forward pass.
-        seed: which images are drawn.
-
-    Raises:
-        ValueError: unknown image set, layers, tokens or target.
-    """
-    bank, test = (
-        _draw(spec, split, most, seed)
-        for split, most in (("train", num_train), ("test", num_images))
-    )
-    (target,) = probes.targets_of(bank, target)
-    kept = [
-        features.pooled(model, part, layers, tokens, batch_size)
-        for part in (bank, test)
-    ]
-    truth = [torch.as_tensor(part.targets[target]) for part in (bank, test)]
-    return Sample(
-        *(spec, target, kept[0], truth[0], kept[1], truth[1]),
-        depths={layer: depth(model, layer) for layer, _ in kept[0]},
-        device=model.device,
-    )
 
 
 def probe(
@@ -242,9 +172,9 @@ def probe(
                 "NaN",
                 stacklevel=2,
             )
-        rows.append(place | _interval(answers) | chosen)
+        rows.append(place | vars(share(answers)) | chosen)
         right.append(answers)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).rename(columns={"value": "accuracy"})
     table.insert(3, "block", table.groupby("module").cumcount() + 1)
     table.attrs.update(
         images=sample.spec,
@@ -258,12 +188,6 @@ def probe(
         reduce=reduce,
     )
     return Probed(table, np.stack(right, 1))
-
-
-def _draw(spec: str, split: str, most: int, seed: int) -> images.Images:
-    """Load as many images of a split as there are, up to a number."""
-    there = len(images.load(spec, split))
-    return images.load(spec, split, min(most, there), seed)
 
 
 def _logits(
@@ -280,16 +204,3 @@ _SCORES: dict[str, Callable[..., Tensor]] = {
     "logistic": _logits,
     "ridge": probes.ridge,
 }
-
-
-def _interval(answers: NDArray[np.float64]) -> dict[str, float]:
-    """Return the accuracy with its interval, NaN where it is unknown."""
-    if np.isnan(answers).any():
-        return dict.fromkeys(("accuracy", "low", "high"), np.nan)
-    share = stats.binomtest(int(answers.sum()), len(answers))
-    interval = share.proportion_ci(CONFIDENCE, "wilson")
-    return {
-        "accuracy": float(answers.mean()),
-        "low": float(interval.low),
-        "high": float(interval.high),
-    }

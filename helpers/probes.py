@@ -11,13 +11,14 @@ This module is the way in; the probes themselves, in `helpers.probing`, need
 nothing but torch.
 """
 
-from helpers.layerwise import Layerwise, layerwise, targets_of
+from helpers.layerwise import Layerwise, layerwise
 from helpers.probing.inputs import ConstantFeaturesError
 from helpers.probing.knn import knn
 from helpers.probing.least_squares import RidgeFit
 from helpers.probing.logistic import Logistic, NotConverged, logistic
 from helpers.probing.readout import Readout, readout, readouts
 from helpers.probing.ridge import PENALTIES, RidgeStatistics, ridge
+from helpers.targets import targets_of
 
 __all__ = [
     "PENALTIES",

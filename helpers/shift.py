@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from helpers.choices import unknown
-from helpers.claims import CONFIDENCE, Estimate, bootstrap, jackknife
+from helpers.intervals import CONFIDENCE, Estimate, bootstrap, jackknife
 from helpers.minibatch import Floats
 
 

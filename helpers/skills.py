@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from helpers.choices import unknown
-from helpers.claims import CONFIDENCE, Estimate
+from helpers.intervals import CONFIDENCE, Estimate
 
 READINGS = ("quadrants", "mean")
 REPEATS = 1000  # draws of the test images

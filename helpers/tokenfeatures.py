@@ -60,7 +60,7 @@ def tokens_of(
             model(x)
             for name, tape in tapes.items():
                 kept.setdefault(name, []).append(tape[name])
-    return {name: torch.cat(parts) for name, parts in kept.items()}
+    return {name: torch.cat(kept.pop(name)) for name in list(kept)}
 
 
 def split_and_pool(maps: Tensor, grid: Grid, width: int) -> Tensor:

@@ -243,9 +243,10 @@ def few_shot(
         except ConstantFeaturesError:
             found.append({"accuracy": math.nan, "penalty": math.nan})
             continue
-        tried = solved.scores(x[deal.held], largest_first).argmax(2)
-        right = (tried == y[deal.held]).double().mean(1)
-        penalty = largest_first[int(right.argmax())]
+        held, known = x[deal.held], y[deal.held]
+        tried = (solved.scores(held, [p])[0].argmax(1) for p in largest_first)
+        right = [int((guess == known).sum()) for guess in tried]
+        penalty = largest_first[right.index(max(right))]
         chosen = solved.scores(asked[part], [penalty])[0].argmax(1)
         accuracy = float((chosen == answers[part]).double().mean())
         found.append({"accuracy": accuracy, "penalty": penalty})

@@ -1,6 +1,7 @@
 """The parts of a report on one model, and its place among others."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,16 @@ from helpers import (
     battery,
     charts,
     cka,
+    features,
     images,
     models,
-    probes,
+    modulewise,
     reading,
     residual,
     standing,
 )
 from helpers.battery import Part
+from helpers.samples import Sample
 
 VIT, CNN = "lab/vit_cls?random", "lab/resnet?random"
 
@@ -90,61 +93,140 @@ def test_fields_have_a_radius_within_the_image(vit):
     assert part.curves.value.between(0, 1).all()
 
 
-def test_probes_are_those_of_their_measure(cnn):
-    bank = images.load("wardrobe", "train", limit=60)
-    asked = images.load("wardrobe", limit=20)
-    part = reading.by_layer(cnn, bank, asked, ["garment"])
-    table = probes.layerwise(
-        cnn, bank, asked, tokens=["patches"], probes=["ridge"],
-        targets=["garment"],
-    ).table  # fmt: skip
-    assert part.curves.value.tolist() == table.accuracy.tolist()
-    row = reading.best(part.curves, "garment")
-    assert row.held_out == table.held_out.max()
-    assert part.numbers["accuracy on garment, best layer"] == row.value
-    with pytest.raises(ValueError, match="none tells 'fabric'"):
-        reading.best(part.curves, "fabric")
+@pytest.fixture(scope="module")
+def sets():
+    shifted = ["wardrobe", "wardrobe:sketch", "digits"]
+    return [images.load(spec, limit=40) for spec in shifted]
 
 
-def test_under_shift(vit, monkeypatch):
-    bank = images.load("wardrobe", "train", limit=120)
-    asked = images.load("wardrobe", limit=40)
-    sketch = images.load("wardrobe:sketch", limit=40)
-    digits = images.load("digits", limit=40)
+@pytest.fixture(scope="module")
+def bank():
+    return images.load("wardrobe", "train", limit=120)
 
-    def pooled(_model, given, layer, tokens, _size):
-        truth = torch.as_tensor(given.targets["garment"])
-        if given.spec.endswith("sketch"):  # the first half is told wrongly
-            truth = torch.cat([(truth[:20] + 1) % 10, truth[20:]])
-        return {(layer, tokens[0]): torch.eye(10)[truth]}
 
-    monkeypatch.setattr(reading.features, "pooled", pooled)
-    sets = [asked, sketch, digits]
-    part = reading.under_shift(vit, bank, sets, "blocks.0.out", "garment")
-    assert part.curves.panel.tolist() == ["unchanged", "sketch"]
-    assert part.curves.value.tolist() == [1, 0.5]
-    kept = part.numbers["accuracy kept under shift, garment"]
-    assert kept == pytest.approx(0.5)
+def test_pooled_are_modules_first_and_then_outputs(vit, bank, sets):
+    first, sketch, digits = reading.pool(vit, bank, sets, "garment")
+    assert len(first.test) == 12 * 8
+    assert len(sketch.test) == len(digits.test) == 12
+    assert sketch.bank is first.bank
+    key = "blocks.5.out", reading.TOKENS
+    alone = features.pooled(vit, sets[1], key[0], [reading.TOKENS])
+    torch.testing.assert_close(sketch.test[key], alone[key])
+    assert sketch.labels.tolist() == list(sets[1].targets["garment"])
+    assert digits.labels.tolist() == list(sets[2].labels)
+    with pytest.raises(ValueError, match="nearest: 'garment'"):
+        reading.pool(vit, bank, sets, "garmet")
+
+
+def test_probes_of_layers_and_modules_are_one_measure(vit, bank, sets):
+    (first,) = reading.pool(vit, bank, sets[:1], "garment")
+    found = modulewise.probe(first, reading.TOKENS, "ridge")
+    layers = reading.by_layer(first, bank, sets[0], ["garment", "fabric"])
+    assert list(layers.curves.panel.unique()) == ["garment", "fabric"]
+    outputs = found.table[found.table.module == "RC2"]
+    curve = layers.curves[layers.curves.panel == "garment"]
+    assert curve.value.tolist() == outputs.accuracy.tolist()
+    top = outputs.iloc[int(outputs.held_out.argmax())]
+    assert layers.numbers["accuracy on garment, best block"] == top.accuracy
+    modules = reading.by_module(found)
+    assert modules.curves.panel.tolist() == list(found.best().module)
+    lead = modules.numbers["lead of that module over block outputs"]
+    value = modules.numbers["accuracy on garment, best module"]
+    assert value - lead == pytest.approx(top.accuracy)
+
+
+def test_a_network_without_modules_says_so(cnn, bank, sets):
+    (first,) = reading.pool(cnn, bank, sets[:1], "garment")
+    found = modulewise.probe(first, reading.TOKENS, "ridge")
+    assert "none of the modules" in reading.by_module(found).note
+    nothing = modulewise.Probed(
+        found.table.assign(held_out=np.nan), found.right
+    )
+    with pytest.raises(ValueError, match="none tells 'garment'"):
+        reading.best(nothing)
+
+
+def known(answers, wrong=0):
+    """Features of 2 blocks: noise, and what gives the answer away."""
+    noise = torch.Generator().manual_seed(len(answers) + wrong)
+    told = torch.eye(10)[(answers + (torch.arange(len(answers)) < wrong)) % 10]
+    keys = [(f"blocks.{i}.out", reading.TOKENS) for i in (0, 1)]
+    blind = torch.randn(len(answers), 3, generator=noise)
+    return dict(zip(keys, (told, blind), strict=True))
+
+
+def made(spec, bank, images, wrong=0):
+    truth = torch.as_tensor(bank.targets["garment"])
+    asked = torch.as_tensor(images.targets.get("garment", images.labels))
+    return Sample(
+        *(spec, "garment", known(truth), truth, known(asked, wrong), asked),
+        depths={"blocks.0.out": 0.0, "blocks.1.out": 1.0},
+        device=torch.device("cpu"),
+    )
+
+
+def test_under_shift(bank, sets):
+    wrong = [0, 20, 0]  # of 40
+    specs = [images.spec for images in sets]
+    pooled = [
+        made(spec, bank, images, some)
+        for spec, images, some in zip(specs, sets, wrong, strict=True)
+    ]
+    part = reading.under_shift(pooled, sets)
+    assert list(part.curves.panel.unique()) == ["unchanged", "sketch"]
+    first = part.curves[part.curves.layer == "blocks.0.out"]
+    assert first.value.tolist() == [1, 0.5]
+    last = part.curves.value.iloc[-1]
+    assert part.numbers == {
+        "accuracy kept under shift, garment": pytest.approx(0.5),
+        "lead over the last block under shift": pytest.approx(0.5 - last),
+    }
     assert part.note == "no such garment in digits"
-    alone = reading.under_shift(vit, bank, [asked, digits], "x", "garment")
+    alone = reading.under_shift([pooled[0], pooled[2]], [sets[0], sets[2]])
     assert alone.curves.empty
     assert "digits" in alone.note
 
 
-def test_no_share_is_kept_of_an_accuracy_at_chance(vit, monkeypatch):
-    bank = images.load("wardrobe", "train", limit=120)
-    sets = [images.load("wardrobe", limit=40)] * 2
-    noise = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(
-        reading.features,
-        "pooled",
-        lambda _model, given, *_: {
-            0: torch.randn(len(given), 3, generator=noise)
-        },
-    )
-    part = reading.under_shift(vit, bank, sets, "x", "garment")
+def test_no_share_is_kept_of_an_accuracy_at_chance(bank, sets):
+    keys = ("blocks.1.out", reading.TOKENS)
+    pooled = [made("wardrobe", bank, images) for images in [sets[0]] * 2]
+    blind = [
+        replace(x, bank={keys: x.bank[keys]}, test={keys: x.test[keys]})
+        for x in pooled
+    ]
+    part = reading.under_shift(blind, [sets[0]] * 2)
     assert np.isnan(part.numbers["accuracy kept under shift, garment"])
     assert "chance" in part.note
+
+
+def test_distance_of_shifted_images_is_in_units_of_the_variance(bank, sets):
+    specs = ["wardrobe", "wardrobe:sketch"]
+    near, far = (made(spec, bank, sets[0]) for spec in specs)
+    key = "blocks.1.out", reading.TOKENS
+    spread = near.bank[key].var(0).sum().sqrt()
+    moved = near.test[key] + torch.tensor([2.0, 0, 0]) * spread
+    far = replace(far, test=far.test | {key: moved})
+    part = reading.distances([near, far])
+    assert part.curves.panel.tolist() == ["unchanged", "sketch"]
+    start, end = part.curves.value
+    assert end - start == pytest.approx(4, abs=0.8)  # 2 from noise of means
+    assert part.curves.low[1] < end < part.curves.high[1]
+    (number,) = part.numbers.values()
+    assert number == end
+    scaled = [
+        replace(
+            x,
+            bank={key: 7 * x.bank[key]},
+            test={key: 7 * x.test[key]},
+        )
+        for x in (near, far)
+    ]
+    assert reading.distances(scaled).curves.value.to_numpy() == (
+        pytest.approx(part.curves.value.to_numpy(), rel=1e-5)
+    )
+    few = replace(far, test={key: moved[:9]}, labels=far.labels[:9])
+    assert "needs 40 images, got 9" in reading.distances([near, few]).note
+    assert "no shifted" in reading.distances([near]).note
 
 
 def line(values, panel=""):

@@ -333,6 +333,13 @@ def test_k_must_fit_the_bank():
         probes.knn(bank, labels, bank, temperature=0.0)
 
 
+@pytest.mark.parametrize("probe", ["knn", "ridge", "logistic"])
+def test_one_class_leaves_nothing_to_tell_apart(probe):
+    bank, labels = data(40)
+    with pytest.raises(ValueError, match="all images have one class"):
+        probes.readout(bank, torch.zeros_like(labels), bank, probe)
+
+
 def test_an_unknown_probe_is_refused():
     bank, labels = data()
     with pytest.raises(ValueError, match="nearest: 'ridge'"):

@@ -95,9 +95,12 @@ def covered(counts: Tensor) -> None:
         counts: (classes,) training images of each class.
 
     Raises:
-        ValueError: fewer images than classes, or a class without an image.
+        ValueError: a single class, fewer images than classes, or a class
+            without an image.
     """
     images, total = int(counts.sum()), len(counts)
+    if total < 2:
+        raise ValueError("all images have one class: nothing to tell apart")
     if images < total:
         raise ValueError(
             f"{images} training images cannot cover {total} classes; give "

@@ -11,6 +11,7 @@ Not for pages: see `helpers.probing.ridge`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +82,13 @@ class Sums:
         self.total = inputs.exact(torch.zeros_like(shift))
         self.gram = self.total.new_zeros(width, width)
         self.by_class = self.total.new_zeros(classes, width)
+
+    def to(self, device: torch.device | str) -> Sums:
+        """Return these sums on a device."""
+        moved = copy(self)
+        for name, value in vars(self).items():
+            setattr(moved, name, value.to(device))
+        return moved
 
     def add(self, x: Tensor, columns: Tensor) -> None:
         """Take in images: features (n, d), classes (n, sets)."""

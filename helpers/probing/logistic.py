@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from helpers.probing import inputs
 from helpers.probing.least_squares import spectrum
 
-MAX_STEPS = 500
+MAX_STEPS = 2000
 ROUND = 30  # steps after which the coordinates are chosen anew
 FLATTEST = 1e-9  # curvature that an image may have
 TOLERANCE = 5e-6  # largest slope, in coordinates of unit curvature

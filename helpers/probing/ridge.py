@@ -15,10 +15,13 @@ Do not read the scores as probabilities; `helpers.probing.logistic` has them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from helpers import parallel
 from helpers.probing import inputs
 from helpers.probing.least_squares import RidgeFit, Sums, fit_rows
 
@@ -116,6 +119,8 @@ class RidgeStatistics:
         """
         if other.classes != self.classes:
             raise ValueError(f"classes {other.classes}, not {self.classes}")
+        for its in other._samples()[:1]:
+            self._fit(its.shape[-1])
         for x, columns in other._rows:
             self._take(x, columns)
         if other._sums is not None:
@@ -125,6 +130,23 @@ class RidgeStatistics:
             self._sums.merge(other._sums, other.images, other._counts)
             self.images += other.images
             self._counts += other._counts
+        return self
+
+    def all_reduce(self, group: Any = None) -> RidgeStatistics:
+        """Merge the images of all processes, in each of them.
+
+        To be called once, after the last update, by every process of the
+        `torch.distributed` group (all processes by default).
+
+        Returns:
+            This object, now as if it had seen all images.
+        """
+        here = self._samples()
+        device = here[0].device if here else torch.device("cpu")
+        whole = RidgeStatistics(self.classes)
+        for part in parallel.gather(self._to("cpu"), group):
+            whole.merge(part._to(device))
+        vars(self).update(vars(whole))
         return self
 
     def solve(self) -> RidgeFit:
@@ -142,9 +164,27 @@ class RidgeStatistics:
             return fit_rows(self._rows, self._counts)
         return self._sums.fit(self.images, self._counts)
 
+    def _samples(self) -> list[Tensor]:
+        """Give out tensors of the width and on the device of this bank."""
+        if self._sums is not None:
+            return [self._sums.shift]
+        return [x for x, _ in self._rows]
+
+    def _fit(self, width: int) -> None:
+        for mine in self._samples()[:1]:
+            if mine.shape[-1] != width:
+                raise ValueError(
+                    f"{width} features, but {mine.shape[-1]} before"
+                )
+
+    def _to(self, device: torch.device | str) -> RidgeStatistics:
+        moved = copy(self)
+        moved._rows = [(x.to(device), y.to(device)) for x, y in self._rows]
+        moved._sums = self._sums.to(device) if self._sums else None
+        return moved
+
     def _take(self, x: Tensor, columns: Tensor) -> None:
-        for other, _ in self._rows[:1]:
-            inputs.fits(x, other.shape[1])
+        self._fit(x.shape[1])
         self.images += len(x)
         self._counts += torch.bincount(
             columns.flatten(), minlength=len(self._counts)
