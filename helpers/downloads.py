@@ -67,9 +67,15 @@ def fetch(url: str, published: str = "") -> Path:
                 _download(url, part)
                 break
             except (OSError, http.client.HTTPException) as error:
-                if getattr(error, "errno", None) == errno.ENOSPC:
-                    raise
                 have = _size(part)
+                if getattr(error, "errno", None) == errno.ENOSPC:
+                    raise OSError(
+                        errno.ENOSPC,
+                        f"the disk is full: {url} ({error.args[1]}; {have} "
+                        "bytes are kept for the next attempt; VITSCOPE_CACHE "
+                        "names another folder)",
+                        str(path.parent),
+                    ) from error
                 refused = isinstance(error, urllib.error.HTTPError)
                 if refused or have <= before:
                     raise ConnectionError(
@@ -123,7 +129,7 @@ def _download(url: str, part: Path) -> None:
             tag.unlink(missing_ok=True)
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length else None
-        _need(part.parent, total - begin if total else 0, url)
+        _need(part.parent, total - begin if total else 0)
         with (
             part.open("ab" if resumed else "wb") as file,
             _progress(url, begin, total) as bar,
@@ -146,14 +152,12 @@ def _progress(url: str, begin: int, total: int | None) -> Any:
     )
 
 
-def _need(where: Path, size: int, url: str) -> None:
+def _need(where: Path, size: int) -> None:
     free = shutil.disk_usage(where).free
     if free < size:
         raise OSError(
             errno.ENOSPC,
-            f"{url} needs {size / 1e6:.0f} MB more, but {free / 1e6:.0f} MB "
-            "are free (VITSCOPE_CACHE names another folder)",
-            str(where),
+            f"{size / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB free",
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from helpers import wardrobe
 
@@ -93,15 +93,16 @@ def folder(root: Path, split: str) -> Found:
         part: [root / name for name in given if (root / name).is_dir()]
         for part, given in SPLIT_FOLDERS.items()
     }
-    top = own[split][0] if all(own.values()) else root
-    paths = sorted(f for f in top.rglob("*") if f.suffix.lower() in SUFFIXES)
+    tops = [found[0] for found in own.values()] if all(own.values()) else []
+    top = own[split][0] if tops else root
+    paths = sorted(filter(_is_picture, top.rglob("*")))
     if not paths:
         raise ValueError(
             f"no image in {top}; expected one subfolder a class with files "
             f"ending in {', '.join(sorted(SUFFIXES))}"
         )
     kinds = [(*f.relative_to(top).parent.parts, top.name)[0] for f in paths]
-    class_names = tuple(sorted(set(kinds)))
+    class_names = tuple(sorted({*kinds, *_classes(tops)}))
     return Found(
         np.arange(len(paths)) if top != root else part(len(paths), split),
         np.array([class_names.index(k) for k in kinds], dtype=np.int64),
@@ -110,6 +111,16 @@ def folder(root: Path, split: str) -> Found:
         "as the owner of the folder says",
         str(root),
     )
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
+
+
+def _classes(tops: list[Path]) -> list[str]:
+    """List the class folders of all splits, so that labels agree."""
+    folders = [f for top in tops for f in top.iterdir() if f.is_dir()]
+    return [f.name for f in folders if any(map(_is_picture, f.rglob("*")))]
 
 
 def imagenet(root: Path, split: str) -> Found:
@@ -147,19 +158,48 @@ def imagenet(root: Path, split: str) -> Found:
 
 
 def part(size: int, split: str) -> Index:
-    """Return every fifth position for `test`, the others for `train`."""
+    """Return every fifth position for `test`, the others for `train`.
+
+    Raises:
+        ValueError: fewer than five, so that none is for testing.
+    """
     every = np.arange(size)
     chosen: Index = every[(every % 5 == 4) == (split == "test")]
+    if not len(chosen):
+        raise ValueError(
+            f"of {size} images none is for the split {split!r}: every fifth "
+            "is for testing, so give 5 or more"
+        )
     return chosen
 
 
 def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
-    """Decode a picture to RGB; `name` is what an error calls it."""
+    """Decode a picture to RGB; `name` is what an error calls it.
+
+    Raises:
+        ValueError: no picture, a damaged one, or one of other levels than 8
+            or 16 bits.
+    """
     try:
         with Image.open(file) as picture:
-            if picture.mode.startswith("I"):  # 16 bits, which RGB would clip
-                levels = np.asarray(picture) // 257
-                return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
-            return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            return rgb(picture)
+    except Exception as error:  # what Pillow raises depends on the damage
         raise ValueError(f"unreadable image: {name} ({error})") from error
+
+
+def rgb(picture: Image.Image) -> Image.Image:
+    """Make a picture RGB; 16 bits are scaled, not clipped.
+
+    Raises:
+        ValueError: its levels are not those of 8 or 16 bits.
+    """
+    if picture.mode[0] not in "IF":
+        return picture.convert("RGB")
+    levels = np.asarray(picture)
+    if picture.mode == "F" or levels.min() < 0 or levels.max() > 65_535:
+        raise ValueError(
+            f"levels from {levels.min():g} to {levels.max():g}; expected 8 or "
+            "16 bits"
+        )
+    scaled = (levels // 257).astype(np.uint8)
+    return Image.fromarray(scaled).convert("RGB")

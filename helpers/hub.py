@@ -19,6 +19,7 @@ exact where the order of the files is by chance, as it is in ImageNet's, and a
 cluster sample where it is not. Without a limit everything is fetched.
 """
 
+import errno
 import json
 import re
 from collections.abc import Mapping
@@ -204,6 +205,8 @@ def _ask(repo: str, revision: str) -> Listing | None:
         if revision == CONVERTED:
             return None
         raise ValueError(f"{repo} has no revision {revision!r}") from error
+    except errors.GatedRepoError as error:
+        raise _gated(repo) from error
     except errors.RepositoryNotFoundError as error:
         raise ValueError(
             f"no data set {repo!r} on the hub, or it is private: {PAGE}{repo}"
@@ -257,12 +260,24 @@ def _fetch(repo: str, name: str, listing: Listing) -> Path:
             )
         )
     except errors.GatedRepoError as error:
-        raise ValueError(
-            f"{repo} is gated: accept its terms at {PAGE}{repo}, then give "
-            "your token with `hf auth login` or HF_TOKEN"
-        ) from error
+        raise _gated(repo) from error
     except errors.LocalEntryNotFoundError as error:
         raise _unreachable(repo, name) from error
+    except Exception as error:  # broken off; its type varies by version
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        raise (OSError if full else ConnectionError)(
+            f"{name} of {repo} could not be fetched ({error}); what has come "
+            "is kept for the next attempt"
+            + "; HF_HOME names another folder"
+            * full
+        ) from error
+
+
+def _gated(repo: str) -> ValueError:
+    return ValueError(
+        f"{repo} is gated: accept its terms at {PAGE}{repo}, then give your "
+        "token with `hf auth login` or HF_TOKEN"
+    )
 
 
 def _unreachable(repo: str, name: str = "") -> ConnectionError:

@@ -6,6 +6,7 @@ A spec is a string:
   `wardrobe:gaussian_noise-3`): the lab's composed scenes;
 - `digits`: scikit-learn's handwritten digits;
 - `fashion_mnist`: the photographs of the scenes alone, small and grey;
+- `natural`: the photographs that models named `natural/...` were trained on;
 - `folder:<path>`: one subfolder a class; with `train` and `test` (or `val`)
   folders above these, or else every fifth image is the test split;
 - `parquet:<path>`: a parquet file, or a folder of files with the split in
@@ -27,7 +28,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from helpers import files, hub, shards, torchsets, wardrobe
+from helpers import files, hub, photographs, shards, torchsets, wardrobe
 from helpers.choices import unknown
 
 if TYPE_CHECKING:
@@ -48,12 +49,22 @@ SPLITS = ("train", "test")
 BUNDLED = {"digits": files.digits, "fashion_mnist": files.fashion_mnist}
 SETS = (
     *("wardrobe", *BUNDLED, *hub.ALIASES, "hf:<owner>/<name>"),
-    *("folder:<path>", "parquet:<path>", "imagenet:<path>"),
+    *("natural", "folder:<path>", "parquet:<path>", "imagenet:<path>"),
     "torchvision:<name>",
 )
 AHEAD = 2  # batches in preparation while the model works
 
 Index = files.Index
+
+
+class TooFewError(ValueError):
+    """More images were asked for than there are."""
+
+    def __init__(self, spec: str, there: int, asked: int) -> None:
+        super().__init__(
+            f"{spec} has {there} images in this split; cannot draw {asked}"
+        )
+        self.there = there
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +102,15 @@ class Images:
     def __getitem__(self, i: int) -> Image.Image:
         """Return image i of this set, an RGB picture."""
         return self._read(self.index[[i]])[0]
+
+    def part(self, where: slice) -> Images:
+        """Return a run of these images, a set of its own."""
+        return replace(
+            self,
+            labels=self.labels[where],
+            targets={name: y[where] for name, y in self.targets.items()},
+            index=self.index[where],
+        )
 
     def batches(
         self,
@@ -195,6 +215,8 @@ def check(spec: str) -> str:
         shards.options(query, shards.OPTIONS, spec)
         if not path or not Path(path).exists():
             raise FileNotFoundError(f"no images at {path!r} (from {spec!r})")
+    elif spec == photographs.SPEC:
+        photographs.check()
     elif spec not in (*BUNDLED, *hub.ALIASES):
         raise unknown("image set", spec, SETS)
     return spec
@@ -252,6 +274,8 @@ def _find(spec: str, split: str, limit: int | None, seed: int) -> files.Found:
         return hub.find(spec, split, limit, seed)
     if kind == "torchvision":
         return torchsets.find(rest, split)
+    if spec == photographs.SPEC:
+        return photographs.find(split)
     path, query = _path(spec)
     if kind == "parquet":
         columns = shards.options(query, shards.OPTIONS, spec)
@@ -273,9 +297,7 @@ def _draw(rows: Index, limit: int | None, seed: int, spec: str) -> Index:
     if limit is None:
         return rows
     if limit > len(rows):
-        raise ValueError(
-            f"{spec} has {len(rows)} images in this split; cannot draw {limit}"
-        )
+        raise TooFewError(spec, len(rows), limit)
     drawn: Index = np.random.default_rng(seed).permutation(rows)[:limit]
     return drawn
 

@@ -3,6 +3,7 @@
 A spec is a string:
 
 - `lab/vit_cls`: a model of the bundled zoo;
+- `natural/vit_cls`: the same trained on photographs, by the reader;
 - `vit_base_patch16_224.dino`: any timm name, with or without its tag;
 - `vit_small_patch14_dinov2@weights.safetensors`: a timm architecture with
   the weights of a local file;
@@ -20,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from helpers import checkpoints, layers, releases, zoo
+from helpers import checkpoints, devices, memory, releases, taps, weights, zoo
+from helpers.architectures import NATURAL
 from helpers.choices import unknown
 
 LAB = "lab/"
@@ -67,7 +68,7 @@ class VisionModel:
     has_class_token: bool
     grid: tuple[int, int] | None
     patch: tuple[int, int] | None
-    taps: dict[str, layers.Tap]
+    taps: dict[str, taps.Tap]
     device: torch.device
 
     @property
@@ -82,9 +83,11 @@ class VisionModel:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Run a forward pass without gradients: (n, 3, h, w) -> (n, k)."""
-        output: Tensor = self.module(x)
-        return output
+        """Run a forward pass without gradients: (n, 3, h, w) -> (n, k).
+
+        A batch that is too large for the device goes in parts.
+        """
+        return memory.forward(self.module, x)
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,17 @@ def check(spec: str) -> str:
         FileNotFoundError: the weights file is not there.
     """
     want = _parse(spec)
-    if want.name.startswith(LAB):
-        lab = [LAB + name for name in zoo.NAMES]
-        if want.name not in lab:
-            raise unknown("model", want.name, lab)
-        trained = [LAB + name for name in zoo.cards()]
-        if not want.random and want.name not in trained:
-            raise unknown("trained lab model", want.name, trained)
+    if want.name.startswith((LAB, NATURAL)):
+        family = LAB if want.name.startswith(LAB) else NATURAL
+        bare = want.name.removeprefix(family)
+        if bare not in zoo.NAMES:
+            names = [family + name for name in zoo.NAMES]
+            raise unknown("model", want.name, names)
+        own = want.name.removeprefix(LAB)
+        if not want.random and own not in zoo.cards(own.removesuffix(bare)):
+            raise FileNotFoundError(
+                f"{want.name} is not trained here yet: `vitscope train {own}`"
+            )
         if want.img_size or want.path:
             raise ValueError(f"{want.name} takes neither a size nor a file")
         return spec
@@ -143,9 +150,9 @@ def check(spec: str) -> str:
         return spec
     name, _, tag = want.name.partition(".")
     if not timm.is_model(name):
-        own = [LAB + n for n in zoo.cards()]
-        own += [RELEASE + n for n in releases.RELEASES]
-        raise unknown("model", want.name, [*own, *timm.list_models()])
+        ours = [LAB + n for n in zoo.cards()]
+        ours += [RELEASE + n for n in releases.RELEASES]
+        raise unknown("model", want.name, [*ours, *timm.list_models()])
     tags = timm.list_pretrained(f"{name}.*")
     if tag and want.name not in tags:
         raise unknown("pretrained tag", want.name, tags)
@@ -159,13 +166,15 @@ def check(spec: str) -> str:
     return spec
 
 
-def pick_device() -> torch.device:
-    """Return the best device here: CUDA, then Apple's MPS, then the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+def untrained(spec: str) -> str:
+    """Name the same architecture with untrained weights.
+
+    Raises:
+        ValueError: an unknown option.
+    """
+    want = _parse(spec)
+    size = f"&img_size={want.img_size}" if want.img_size else ""
+    return f"{want.name}?random{size}"
 
 
 def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
@@ -176,14 +185,15 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
         device: where to put it; the best one here by default.
 
     Raises:
-        ValueError: unknown spec, or a checkpoint that is damaged or does
-            not fit (missing and unexpected keys listed).
+        ValueError: unknown spec, a device that is not here, or a checkpoint
+            that is damaged or does not fit (missing and unexpected keys
+            listed).
         FileNotFoundError: the weights file is not there.
         ConnectionError: the weights could not be fetched.
     """
     want = _parse(check(spec))
-    where = torch.device(device) if device else pick_device()
-    if want.name.startswith(LAB):
+    where = devices.named(device) if device else devices.pick()
+    if want.name.startswith((LAB, NATURAL)):
         name = want.name.removeprefix(LAB)
         with _fixed_seed():
             module = zoo.build(name) if want.random else zoo.load(name)
@@ -225,7 +235,7 @@ def wrap(module: nn.Module, spec: str) -> VisionModel:
         has_class_token=getattr(module, "cls_token", None) is not None,
         grid=tuple(embed.grid_size) if embed and tokens else None,
         patch=tuple(embed.patch_size) if embed and tokens else None,
-        taps=layers.taps(module, family),
+        taps=taps.taps(module, family),
         device=next(module.parameters()).device,
     )
 
@@ -252,7 +262,7 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
     if want.img_size:
         arguments["img_size"] = want.img_size
     if want.path:
-        arguments |= _file_arguments(want.name, want.path)
+        arguments |= weights.arguments(want.name, want.path)
     try:
         with _fixed_seed():
             model: nn.Module = timm.create_model(
@@ -274,43 +284,6 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
             f"use '{want.name}@file.safetensors' or '{want.name}?random'"
         ) from error
     return model
-
-
-def _file_arguments(name: str, path: Path) -> dict[str, Any]:
-    state = read_weights(path)
-    config = timm.get_pretrained_cfg(name)
-    head = f"{config.classifier}.weight" if config else ""
-    classes = len(state[head]) if head in state else 0
-    overlay = {"state_dict": state, "num_classes": classes}
-    return {"num_classes": classes, "pretrained_cfg_overlay": overlay}
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from a file without executing anything in it.
-
-    Args:
-        path: a `.safetensors` file, or a torch file that holds only tensors,
-            at the top or one level down (`state_dict`, `model`).
-
-    Raises:
-        ValueError: damaged, truncated, or holding other things.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} is damaged, truncated or not a file of weights: {error}"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise ValueError(f"{path} does not hold a state dict of tensors")
-    return dict(content)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Where the book's data and sources lie."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -28,3 +29,18 @@ def checkout() -> Path:
         "the book's sources are not here (no _toc.yml with a book/ folder "
         f"in {here} or above): clone the repository and run this inside it"
     )
+
+
+def natural() -> Path:
+    """Return where the natural edition's photographs and models are kept.
+
+    `natural` in the folder that the environment variable `VITSCOPE_RUNS`
+    names, or else in `runs` of the checkout, or of the current folder.
+    """
+    given = os.environ.get("VITSCOPE_RUNS")
+    if not given:
+        try:
+            given = str(checkout() / "runs")
+        except FileNotFoundError:
+            given = "runs"
+    return Path(given, "natural")

@@ -108,8 +108,8 @@ def find(name: str, split: str) -> files.Found:
         pictures = []
         for i in map(int, rows):
             try:
-                pictures.append(data[i][0].convert("RGB"))
-            except (OSError, SyntaxError) as error:
+                pictures.append(files.rgb(data[i][0]))
+            except Exception as error:  # as in files.decode
                 raise ValueError(
                     f"unreadable image: number {i} of {name} ({error})"
                 ) from error

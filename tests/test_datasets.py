@@ -4,6 +4,7 @@ The hub is a small server on this machine that speaks as much of its protocol
 as huggingface_hub asks for.
 """
 
+import errno
 import hashlib
 import inspect
 import io
@@ -59,7 +60,8 @@ class Hub(BaseHTTPRequestHandler):
     files: ClassVar[dict[str, bytes]] = {}
     sizes: ClassVar[dict[str, int]] = {}
     converted: ClassVar[bool] = False
-    gated: ClassVar[bool] = False
+    gated: ClassVar[str] = ""
+    breaks: ClassVar[int] = 0
     fetched: ClassVar[list[str]] = []
 
     def do_HEAD(self) -> None:
@@ -68,14 +70,13 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         at = "refs%2Fconvert%2Fparquet" if self.converted else "main"
-        if path == f"/api/datasets/me/pets/revision/{at}":
+        if self.gated and self.gated in path:
+            self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
+        elif path == f"/api/datasets/me/pets/revision/{at}":
             self.answer(200, json.dumps(self.card()).encode())
         elif path == "/api/datasets/me/pets/revision/main":
             self.answer(200, json.dumps({"id": "me/pets"}).encode())
         elif found := re.fullmatch(rf".*/resolve/{COMMIT}/(.*)", path):
-            if self.gated:
-                self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
-                return
             body = self.files[found[1]]
             if self.command == "GET":
                 self.fetched.append(found[1])
@@ -108,7 +109,9 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            broken = bool(self.breaks) and "ETag" in (headers or {})
+            type(self).breaks -= broken
+            self.wfile.write(body[: len(body) // 2] if broken else body)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -125,7 +128,7 @@ def pets(
         "data/validation-00000-of-00001.parquet": shard(range(30, 36)),
     }
     Hub.sizes, Hub.fetched = {}, []
-    Hub.converted = Hub.gated = False
+    Hub.converted, Hub.gated, Hub.breaks = False, "", 0
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     Thread(target=server.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{server.server_port}"
@@ -279,8 +282,24 @@ def test_a_missing_split_and_several_configs(pets: type[Hub]) -> None:
         images.load("hf:me/pets")
 
 
-def test_a_gated_set_asks_for_a_token(pets: type[Hub]) -> None:
-    pets.gated = True
+def test_a_broken_download_goes_on(pets: type[Hub]) -> None:
+    pets.breaks = 1
+    assert levels(images.load("hf:me/pets")) == [30, 31, 32, 33, 34, 35]
+    assert len(pets.fetched) == 2
+
+
+def test_a_full_disk(pets: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    with pytest.raises(OSError, match=r"No space.*HF_HOME"):
+        images.load("hf:me/pets")
+
+
+@pytest.mark.parametrize("where", ["/api/", "/resolve/"])
+def test_a_gated_set_asks_for_a_token(pets: type[Hub], where: str) -> None:
+    pets.gated = where
     with pytest.raises(ValueError, match=r"gated.*hf auth login"):
         images.load("hf:me/pets")
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,9 +198,20 @@ def test_a_full_disk(server, monkeypatch):
     monkeypatch.setattr(
         downloads.shutil, "disk_usage", lambda _: usage._replace(free=1000)
     )
-    with pytest.raises(OSError, match=r"needs 3 MB more") as error:
+    with pytest.raises(OSError, match=r"disk is full.*3 MB are") as error:
         downloads.fetch(server.url)
     assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_disk_that_fills_up_on_the_way(server):
+    folder = downloads.folder()
+    folder.mkdir()
+    (folder / "model.pth.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left.*are kept") as error:
+        downloads.fetch(server.url)
+    assert error.value.errno == errno.ENOSPC
+    assert server.url in str(error.value)
 
 
 def test_the_folder_is_torch_s_unless_named(monkeypatch, tmp_path):

@@ -175,6 +175,76 @@ def test_an_unreadable_image_is_named(folder: Path, tiny: VisionModel) -> None:
         list(scenes.batches(tiny, batch_size=4))
 
 
+def save(folder: Path, picture: Image.Image, name: str) -> str:
+    for i in range(5):
+        (folder / "kind").mkdir(exist_ok=True)
+        picture.save(folder / "kind" / name.format(i))
+    return f"folder:{folder}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "seen"),
+    [
+        ("L", "{}.png", (90, 90, 90)),
+        ("CMYK", "{}.jpg", (90, 45, 0)),
+        ("RGBA", "{}.png", (90, 45, 0)),
+    ],
+)
+def test_modes_of_pictures(
+    tmp_path: Path, mode: str, name: str, seen: tuple[int, ...]
+) -> None:
+    level = Image.new("L", (40, 32), 90) if mode == "L" else picture(90)
+    found = images.load(save(tmp_path, level.convert(mode), name))
+    difference = np.asarray(found[0], int)[5, 5] - seen
+    assert np.abs(difference).max() <= 2
+
+
+@pytest.mark.parametrize("level", [0.5, 70_000, -1])
+def test_levels_that_rgb_would_clip(tmp_path: Path, level: float) -> None:
+    kind = np.float32 if level == 0.5 else np.int32
+    fine = Image.fromarray(np.full((4, 4), level, kind))
+    found = images.load(save(tmp_path, fine, "{}.tif"))
+    with pytest.raises(ValueError, match=r"kind/4\.tif.*8 or 16 bits"):
+        found[0]
+
+
+def test_a_picture_too_large_to_be_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    found = images.load(save(tmp_path, picture(9), "{}.png"))
+    with pytest.raises(ValueError, match=r"unreadable image.*exceeds limit"):
+        found[0]
+
+
+def test_one_pixel_is_a_picture(tmp_path: Path, tiny: VisionModel) -> None:
+    spec = save(tmp_path, Image.new("RGB", (1, 1), (90, 45, 0)), "{}.png")
+    (pixels,) = images.load(spec).seen_by(tiny)
+    assert np.abs(pixels.astype(int) - (90, 45, 0)).max() <= 1
+
+
+def test_both_splits_of_a_folder_have_the_same_classes(
+    tmp_path: Path,
+) -> None:
+    for place in ("train/ants", "train/bees", "test/bees", "test/empty"):
+        (tmp_path / place).mkdir(parents=True)
+        if "empty" not in place:
+            picture(9).save(tmp_path / place / "a.png")
+    train, test = (
+        images.load(f"folder:{tmp_path}", split) for split in images.SPLITS
+    )
+    assert train.class_names == test.class_names == ("ants", "bees")
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0, 1], [1])
+
+
+def test_too_few_pictures_for_a_test_split(tmp_path: Path) -> None:
+    for i in range(4):
+        picture(9).save(tmp_path / f"{i}.png")
+    assert len(images.load(f"folder:{tmp_path}", "train")) == 4
+    with pytest.raises(ValueError, match="of 4 images none"):
+        images.load(f"folder:{tmp_path}")
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no image in"):
         images.load(f"folder:{tmp_path}")
