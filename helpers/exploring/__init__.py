@@ -1,0 +1,1 @@
+"""The widgets behind `helpers.explorers`; pages call that module."""
