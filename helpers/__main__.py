@@ -1,5 +1,6 @@
 """The command line of the book, `vitscope`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ class Commands(TyperGroup):
         """Run a command; exit status 2 when it was asked the impossible."""
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError, ConnectionError) as error:
+        except (ValueError, OSError) as error:
             typer.echo(f"vitscope: {error}", err=True)
             raise typer.Exit(MISTAKE) from error
 
@@ -32,8 +33,28 @@ class Parameterised(TyperCommand):
         for word in rest:
             joined.append(word)
             if word in ("-p", "--parameter"):
-                joined.append(f"{next(rest, '')}={next(rest, '')}")
+                name, value = next(rest, ""), next(rest, None)
+                if "=" in name or value is None:
+                    raise ValueError(f"{word} takes a name and a value")
+                joined.append(f"{name}={value}")
         return super().parse_args(ctx, joined)
+
+
+def setting(what: str) -> Any:
+    """Make the option `-p NAME VALUE` of a `Parameterised` command."""
+    return typer.Option(
+        "--parameter",
+        "-p",
+        metavar="NAME VALUE",
+        help=what,
+        show_default=False,
+    )
+
+
+def pairs(parameter: list[str] | None) -> list[tuple[str, str]]:
+    """Split what `-p` was given into names and values."""
+    parts = [text.partition("=") for text in parameter or []]
+    return [(name, value) for name, _, value in parts]
 
 
 app = typer.Typer(
@@ -53,13 +74,9 @@ def run(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(
-            "--parameter",
-            "-p",
-            metavar="NAME VALUE",
-            help="Set a parameter of the pages named, or of every page that "
-            "has it; makes an edition of your own.",
-            show_default=False,
+        setting(
+            "Set a parameter of the pages named, or of every page that has "
+            "it; makes an edition of your own."
         ),
     ] = None,
     name: Annotated[
@@ -67,6 +84,14 @@ def run(
     ] = "own",
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would run, and why.")
+    ] = False,
+    small: Annotated[
+        bool,
+        typer.Option(
+            "--smoke",
+            help="Try whether it would run: untrained models, few bundled "
+            "images, an edition of its own.",
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Run what is up to date, too.")
@@ -80,7 +105,7 @@ def run(
     Pages whose results are up to date are not run again.
     """
     from helpers import editions
-    from helpers.press import execution, listings
+    from helpers.press import execution, listings, smoke
 
     root = checkout()
     chosen, pages = editions.select(names or [], root)
@@ -88,9 +113,10 @@ def run(
     for given in chosen or [editions.DEFAULT]:
         edition = editions.load(given, root)
         if parameter:
-            parts = [text.partition("=") for text in parameter]
-            pairs = [(key, value) for key, _, value in parts]
-            edition = editions.amend(edition, pairs, pages, root, name)
+            values = pairs(parameter)
+            edition = editions.amend(edition, values, pages, root, name)
+        if small:
+            edition = smoke.rehearsal(edition, root)
         if plan:
             typer.echo(f"edition {edition.name}: {edition.title}")
             typer.echo(listings.plan(edition, root, pages))
@@ -116,13 +142,7 @@ def inspect(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(
-            "--parameter",
-            "-p",
-            metavar="NAME VALUE",
-            help="Set another parameter of the page `your_model`.",
-            show_default=False,
-        ),
+        setting("Set another parameter of the page `your_model`."),
     ] = None,
     show: Annotated[
         bool, typer.Option("--open/--no-open", help="Open it in a browser.")
@@ -140,9 +160,8 @@ def inspect(
     from helpers.press import execution, publishing
 
     root, page = checkout(), "your_model"
-    parts = [text.partition("=") for text in parameter or []]
     given = [("model", spec), *([("images", images)] if images else [])]
-    given += [(key, value) for key, _, value in parts]
+    given += pairs(parameter)
     words = ["inspect", *(value for _, value in given)]
     name = re.sub(r"[^\w]+", "-", " ".join(words)).strip("-")[-150:]
     edition = editions.load(editions.DEFAULT, root)
@@ -153,8 +172,73 @@ def inspect(
     site = publishing.build(edition, root, say=typer.echo, only=page)
     address = site.resolve().as_uri()
     typer.echo(address)
-    if show:
-        webbrowser.open(address)
+    if show and not webbrowser.open(address):
+        typer.echo("no browser here opens it; open the address above")
+
+
+@app.command(cls=Parameterised)
+def sweep(
+    pages: Annotated[list[str], typer.Argument(metavar="PAGE...")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=A,B,C",
+            help="A parameter and its values, separated by commas, or by "
+            "semicolons where values contain commas; once a parameter.",
+            show_default=False,
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        setting("Set a parameter of all cells."),
+    ] = None,
+    edition: Annotated[
+        str, typer.Option(help="Where the other parameters come from.")
+    ] = "lab",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Cells at once; one a GPU by default."
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write to .csv or .parquet."),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="CELL", help="One cell, as its folder is named."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing; join what is there.")
+    ] = False,
+) -> None:
+    """Execute pages at every combination of values, and join the verdicts.
+
+    Cells that are up to date are not run again, so that a sweep broken off
+    goes on when it is started again. Exit status 1 if a cell failed.
+    """
+    from helpers import devices, editions
+    from helpers.press import listings, sweeps
+
+    root = checkout()
+    if table:
+        sweeps.check_target(table)
+    base = editions.load(edition, root)
+    cells = sweeps.cells(base, root, pages, over or [], pairs(parameter))
+    if only:
+        cells = sweeps.pick(cells, only)
+    failed = []
+    if not plan:
+        workers = jobs or max(1, len(devices.gpus()))
+        failed = sweeps.run(cells, workers, typer.echo)
+    joined = sweeps.table(cells)
+    typer.echo(listings.sweep(joined))
+    if table:
+        sweeps.write(joined, table)
+        typer.echo(table)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -171,6 +255,43 @@ def build(
     typer.echo(listings.claims(found, root))
     typer.echo(publishing.summary(found, root))
     typer.echo(index.resolve().as_uri())
+
+
+@app.command("new-edition")
+def new_edition(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Its name, for a file in data/editions; or a path, FILE.yaml."
+        ),
+    ],
+    models: Annotated[
+        str, typer.Option(help="Model specs, with commas between them.")
+    ],
+    images: Annotated[str, typer.Option(help="Image spec.")] = "wardrobe",
+) -> None:
+    """Write the file of an edition with your models, to edit and to run."""
+    from helpers.press import template
+
+    specs = [spec.strip() for spec in models.split(",") if spec.strip()]
+    path = template.write(name, specs, images, checkout())
+    typer.echo(f"{path}: look through it, then try")
+    typer.echo(f"vitscope run {template.called(path)} --plan")
+
+
+@app.command()
+def publish(
+    edition: Annotated[str, typer.Argument(help="Its name.")],
+) -> None:
+    """Keep the numbers of an edition's last run in data/results.
+
+    Pages and the ledger of other editions then show its verdicts.
+    """
+    from helpers import editions
+    from helpers.press import numbers
+
+    root = checkout()
+    typer.echo(numbers.publish(editions.load(edition, root), root))
 
 
 @app.command()
@@ -260,14 +381,31 @@ def train(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Models trained at once.")
     ] = None,
+    images: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Photographs for natural models; cifar10 by default.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
-    """Train bundled models and put them into the zoo."""
+    """Train bundled models, or natural/NAME on photographs.
+
+    `natural` alone is all of these; they are kept in runs/natural/zoo.
+    """
     from helpers import training
 
+    if everything and names:
+        raise ValueError("name models, or say --all for the zoo, not both")
     chosen = list(training.RECIPES) if everything else names or []
     if not chosen:
         raise ValueError("train what? Give a name of the zoo, or --all")
-    training.run(chosen, steps, seconds, device, resume, jobs)
+    try:
+        training.run(chosen, steps, seconds, device, resume, jobs, images)
+    except training.TrainingError as error:
+        typer.echo(f"vitscope: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,14 @@
 """Editions: the book with one set of parameters.
 
 An edition is a YAML file: a title, parameters for every page that has them,
-and parameters for single pages. `plan` checks all of them against the pages
-before anything runs. To change one number of one page for yourself, give
+parameters for single pages, and the pages it leaves out. `plan` checks all
+of them against the pages before anything runs.
+
+An edition writes to one folder, `_build/editions/<its name>`, and to nothing
+else, so a name that would lead elsewhere is refused. What it reads, models
+and images and its own file, may lie anywhere.
+
+To change one number of one page for yourself, give
 `vitscope run PAGE -p NAME VALUE`; an edition file is for what you keep.
 """
 
@@ -22,6 +28,7 @@ from helpers.press import notebooks, parameters
 FOLDER = DATA / "editions"
 DEFAULT = "lab"
 OWN = "own"
+KEYS = ("title", "parameters", "pages", "left_out")
 BACK = ("claims", "execution")
 """The pages that read the ledger: they run when all others are done."""
 
@@ -35,12 +42,14 @@ class Edition:
         title: the title of its site.
         parameters: values for every page that has such a parameter.
         pages: page to values for that page; they win.
+        left_out: pages that mean nothing in this edition, each with a reason.
     """
 
     name: str
     title: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, root: Path) -> Path:
         """Return where this edition's results lie in a checkout."""
@@ -52,6 +61,7 @@ class Edition:
             "title": self.title,
             "parameters": dict(self.parameters),
             "pages": {page: dict(v) for page, v in self.pages.items()},
+            "left_out": dict(self.left_out),
         }
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
@@ -91,15 +101,17 @@ def load(name: str, root: Path) -> Edition:
         root: the checkout.
 
     Raises:
-        ValueError: an unknown name, naming the nearest, or a file that is not
-            an edition.
+        ValueError: an unknown name, naming the nearest, a file that is not
+            an edition, or one that is called like an edition of the book or
+            has a name that is no plain folder.
     """
     stored = root / "_build" / "editions" / name / "edition.yaml"
     given = Path(name)
     if (FOLDER / f"{name}.yaml").is_file():
         path, name = FOLDER / f"{name}.yaml", name
     elif given.suffix in (".yaml", ".yml") and given.is_file():
-        path, name = given, given.stem
+        kept = given.resolve().parent == FOLDER.resolve()
+        path, name = given, given.stem if kept else own_name(given.stem)
     elif re.fullmatch(r"[\w-]+", name) and stored.is_file():
         path = stored
     else:
@@ -108,17 +120,41 @@ def load(name: str, root: Path) -> Edition:
     if not isinstance(content, dict) or "title" not in content:
         raise ValueError(f"{path}: an edition is a mapping with a title")
     for key in content:
-        if key not in ("title", "parameters", "pages"):
-            raise unknown(
-                f"key in {path}", str(key), ["title", "parameters", "pages"]
+        if key not in KEYS:
+            raise unknown(f"key in {path}", str(key), KEYS)
+    shared, pages, left_out = (content.get(key) or {} for key in KEYS[1:])
+    held = {"parameters": shared, "pages": pages, "left_out": left_out}
+    held |= dict(pages) if isinstance(pages, dict) else {}
+    for key, values in held.items():
+        if not isinstance(values, dict | None):
+            raise ValueError(
+                f"{path}: {key} must be a mapping of names to values, not "
+                f"{values!r}"
             )
-    pages = content.get("pages") or {}
     return Edition(
         name,
         str(content["title"]),
-        content.get("parameters") or {},
+        shared,
         {page: values or {} for page, values in pages.items()},
+        left_out,
     )
+
+
+def own_name(name: str) -> str:
+    """Return a name that an edition of one's own may have.
+
+    It becomes a folder, so it must not lead anywhere else.
+
+    Raises:
+        ValueError: other signs than letters, digits, - and _, or the name of
+            an edition in `data/editions`.
+    """
+    if not re.fullmatch(r"[\w-]+", name) or (FOLDER / f"{name}.yaml").exists():
+        raise ValueError(
+            f"an edition of your own cannot be called {name!r}: take letters, "
+            "digits, - and _, and no name of the book's editions"
+        )
+    return name
 
 
 def sources(root: Path) -> dict[str, tuple[Path, NotebookNode]]:
@@ -172,11 +208,7 @@ def amend(
         ValueError: a parameter that none of these pages has, naming the
             nearest, or a name that the book's own editions have.
     """
-    if not re.fullmatch(r"[\w-]+", name) or (FOLDER / f"{name}.yaml").exists():
-        raise ValueError(
-            f"an edition of your own cannot be called {name!r}: take letters, "
-            "digits, - and _, and no name of the book's editions"
-        )
+    name = own_name(name)
     read = sources(root)
     declared = {
         page: parameters.of(read[page][1], page) for page in pages or read
@@ -211,19 +243,25 @@ def plan(
             default.
 
     Returns:
-        One job a page that has code, in the order of the book, the pages that
-        read the ledger last.
+        One job a page that has code and is not left out, in the order of the
+        book, the pages that read the ledger last.
 
     Raises:
         ValueError: an unknown page or parameter, a wrong type, or an invalid
-            specification, naming the nearest valid choice.
+            specification, naming the nearest valid choice; a page that the
+            edition leaves out.
     """
     if validators is None:
         validators = parameters.checks()
     read = sources(root)
-    for page in edition.pages:
+    for page in (*edition.pages, *edition.left_out):
         if page not in read:
             raise unknown(f"page in edition {edition.name}", page, read)
+    for page in set(pages) & set(edition.left_out):
+        raise ValueError(
+            f"{page} is left out of edition {edition.name}: "
+            f"{edition.left_out[page]}"
+        )
     declared = {p: parameters.of(book, p) for p, (_, book) in read.items()}
     anywhere = {name for found in declared.values() for name in found}
     for name in edition.parameters:
@@ -232,6 +270,8 @@ def plan(
             raise unknown(what, name, sorted(anywhere))
     jobs = []
     for page, (source, notebook) in read.items():
+        if page in edition.left_out:
+            continue
         own = declared[page]
         shared = {k: v for k, v in edition.parameters.items() if k in own}
         values = {k: p.default for k, p in own.items()} | shared

@@ -1,3 +1,4 @@
+import errno
 import webbrowser
 
 import minibook
@@ -27,10 +28,22 @@ def vitscope(*words):
         (["run", "frist"], "edition or page 'frist'; nearest: 'first'"),
         (["run", "first", "-p", "num_image", "3"], "nearest: 'num_images'"),
         (["run", "-p", "num_images", "many"], "must be int, like 4"),
+        (["run", "-p", "num_images"], "-p takes a name and a value"),
+        (["run", "-p", "num_images=3", "first"], "takes a name and a value"),
+        (["run", "-p", "num_images", "1.5"], "is 1.5 (float), but must be"),
+        (["run", "-p", "num_images", "null"], "is None (NoneType), but must"),
+        (["run", "-p", "num_images", "'4'"], "is '4' (str), but must be int"),
+        (["run", "-p", "num_images", "[4"], "cannot be read as int, like 4"),
+        (["run", "-p", "scale", "nan"], "is nan (float), but must be float"),
+        (["run", "-p", "scale", "true"], "is True (bool), but must be float"),
+        (["run", "-p", "names", "a,b"], "'a,b' (str), but must be list[str]"),
+        (["run", "-p", "names", "[a, 1]"], "['a', 1] (list), but must be"),
+        (["run", "-p", "verbose", "1"], "is 1 (int), but must be bool"),
         (["run", "-p", "word", "a", "--as", "lab"], "cannot be called 'lab'"),
         (["build", "smok"], "unknown edition 'smok'; nearest: 'smoke'"),
         (["train", "vit_clz"], "unknown lab model 'vit_clz'"),
         (["train"], "train what?"),
+        (["train", "mae", "--device", "cudax"], "no device 'cudax' here"),
         (["models", "vit_smal_"], "nearest: "),
     ],
 )  # fmt: skip
@@ -47,8 +60,14 @@ def test_plan_says_what_would_run(book):
     result = vitscope("run", "--plan", "-p", "num_images", "9", "first")
     assert result.exit_code == 0
     assert "edition own: Inside Vision Transformers (own)" in result.stdout
-    row = result.stdout.splitlines()[-1].split()
-    assert row == ["first", "run:", "new", "num_images=9"]
+    lines = result.stdout.splitlines()
+    assert lines[1:4] == [
+        "first  run: new",
+        "    models  lab/vit_cls",
+        "    set     num_images=9",
+    ]
+    assert "second" not in result.stdout
+    assert "1 pages to run" in result.stdout
     assert not (book / "_build").exists()
 
 
@@ -176,9 +195,29 @@ def test_train(monkeypatch):
     assert result.exit_code == 0, result.output
     assert vitscope("train", "--all").exit_code == 0
     assert calls == [
-        (["mae"], 3, None, None, False, 2),
-        (list(training.RECIPES), None, None, None, True, None),
+        (["mae"], 3, None, None, False, 2, ""),
+        (list(training.RECIPES), None, None, None, True, None, ""),
     ]
+
+
+def test_a_failed_training_is_told_in_lines(monkeypatch):
+    def fail(*_):
+        raise training.TrainingError("1 of 2 ...:\nmae: no such luck")
+
+    monkeypatch.setattr(training, "run", fail)
+    result = vitscope("train", "mae", "dino")
+    assert result.exit_code == 1
+    assert result.stderr == "vitscope: 1 of 2 ...:\nmae: no such luck\n"
+
+
+def test_a_full_disk_is_told_in_a_line(book, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "ledger.json")
+
+    monkeypatch.setattr(execution, "run", fail)
+    result = vitscope("run")
+    assert result.exit_code == 2
+    assert "No space left on device: 'ledger.json'" in result.stderr
 
 
 def test_doctor_tells_what_is_wrong(monkeypatch):
@@ -188,10 +227,10 @@ def test_doctor_tells_what_is_wrong(monkeypatch):
     ]
     monkeypatch.setattr(doctor, "examine", lambda: iter(found))
     assert vitscope("doctor").exit_code == 0
-    found.append(doctor.Finding("timm", "0.9", "timm 1.0.15 is needed"))
+    found.append(doctor.Finding("timm", "0.9", "timm 1.0.21 is needed"))
     result = vitscope("doctor")
     assert result.exit_code == 1
-    assert "WRONG  timm: 0.9  (timm 1.0.15 is needed)" in result.stdout
+    assert "WRONG  timm: 0.9  (timm 1.0.21 is needed)" in result.stdout
 
 
 def test_doctor_finds_old_versions_and_damaged_models(monkeypatch):
@@ -209,6 +248,6 @@ def test_doctor_finds_old_versions_and_damaged_models(monkeypatch):
     monkeypatch.setattr(zoo, "cards", lambda: {"vit_cls": {}})
     monkeypatch.setattr(zoo, "state", damaged)
     wrong = {f.what: f.mend for f in doctor.examine() if f.mend and f.needed}
-    assert wrong["timm"] == "timm 1.0.15 or newer is needed"
+    assert wrong["timm"] == "timm 1.0.21 or newer is needed"
     assert wrong["zoo"] == "vit_cls is damaged"
     assert not {"python", "torch", "numpy"} & set(wrong)

@@ -1,13 +1,19 @@
+import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
+from importlib import metadata
 
 import minibook
 import nbformat
 import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
-from helpers.press import notebooks, parameters
+from helpers.press import notebooks, parameters, provenance
 from helpers.press.markdown import Plain
 
 
@@ -66,7 +72,6 @@ def test_committed_notebook(book):
     assert notebook.metadata.kernelspec.name == "python3"
     install, *cells = notebook.cells
     assert "git+https://github.com/nobody/mini" in install.source
-    assert 'find_spec("helpers") is None' in install.source
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.tags
     assert not any(cell.outputs for cell in code)
@@ -74,15 +79,52 @@ def test_committed_notebook(book):
     assert "(Raghu et al., 2021)" in prose
 
 
-def test_install_cell_is_idle_where_the_helpers_are(book):
-    from IPython.core.inputtransformer2 import TransformerManager
-
+@pytest.fixture
+def install(book, capsys):
+    """Runs the install cell in IPython; returns pip's words and the print."""
     page = book / "book" / "first.md"
     cell = json.loads(notebooks.colab(page, book))["cells"][0]
-    code = TransformerManager().transform_cell("".join(cell["source"]))
-    exec(
-        compile(code, "install", "exec"), {}
-    )  # no get_ipython here: it raises
+
+    def run():
+        asked = []
+        shell = InteractiveShell(
+            config=Config(HistoryManager={"enabled": False})
+        )
+        shell.register_magic_function(asked.append, "line", "pip")
+        provenance.environment.cache_clear()
+        shell.run_cell("".join(cell["source"])).raise_error()
+        return [shlex.split(line) for line in asked], capsys.readouterr().out
+
+    yield run
+    provenance.environment.cache_clear()
+
+
+def test_install_cell_is_idle_where_the_helpers_are(install):
+    asked, said = install()
+    assert not asked
+    assert said.startswith("This page runs on: ")
+
+
+@pytest.mark.parametrize("there", [[], ["numpy"], ["torch", "numpy"]])
+def test_install_cell_keeps_what_is_there(install, there, monkeypatch):
+    found = dict.fromkeys(there, "found").get
+    monkeypatch.setattr(importlib.util, "find_spec", found)
+    (asked,), _ = install()
+    assert asked == [
+        *("install", "-q"),
+        *(f"{name}=={metadata.version(name)}" for name in there),
+        "vitscope @ git+https://github.com/nobody/mini",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device"), [(True, "Tesla T4"), (False, "CPU")]
+)
+def test_install_cell_names_the_device(install, gpu, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Tesla T4")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert install()[1] == f"This page runs on: {device}\n"
 
 
 def test_regenerate_writes_only_what_changed(book):

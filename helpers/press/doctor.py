@@ -17,7 +17,7 @@ NEEDED = {
     "python": (3, 11),
     "torch": (2, 6),
     "torchvision": (0, 21),
-    "timm": (1, 0, 15),
+    "timm": (1, 0, 21),
     "numpy": (1, 26),
 }
 MEMORY = 4.0

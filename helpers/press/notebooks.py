@@ -3,7 +3,7 @@
 `book/<page>.md` is the only file people edit. `book/<page>.ipynb` beside it
 is generated for Colab, GitHub and papermill: no outputs, cell ids that depend
 on the text alone, MyST rewritten as plain Markdown and an install cell that
-does something only where the helpers are missing. Equal sources give equal
+installs only where the helpers are missing. Equal sources give equal
 bytes, so a test can compare. Do not pair the two files with `jupytext --sync`:
 it takes the newer one, and in a fresh clone that is a matter of chance.
 """
@@ -21,11 +21,19 @@ from nbformat import NotebookNode
 from helpers.press import markdown
 
 INSTALL = """\
-# In Colab: install the book's helpers. Where they are present: nothing.
-import importlib.util
+# Where the book's package is missing, as in Colab: install it, its models and
+# images included. The torch and numpy at hand stay; a GPU at hand is used.
+from importlib import invalidate_caches, metadata, util
 
-if importlib.util.find_spec("helpers") is None:
-    %pip install -q "vitscope @ git+{url}"
+if util.find_spec("helpers") is None:
+    kept = filter(util.find_spec, ["torch", "torchvision", "numpy"])
+    pins = " ".join(f"{name}=={metadata.version(name)}" for name in kept)
+    %pip install -q {pins} "vitscope @ git+URL"
+    invalidate_caches()
+
+from helpers.press.provenance import environment
+
+print("This page runs on:", environment()["device"])
 """
 
 
@@ -133,7 +141,7 @@ def colab(page: Path, root: Path) -> bytes:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source)
     notebook.cells = [c for c in notebook.cells if c.source.strip()]
-    code = INSTALL.format(url=config["repository"]["url"]).rstrip()
+    code = INSTALL.replace("URL", config["repository"]["url"]).rstrip()
     install = nbformat.v4.new_code_cell(code)
     install.metadata.tags = ["remove-cell"]
     notebook.cells.insert(0, install)

@@ -7,8 +7,10 @@ before a kernel starts. It reads plain annotated constants, nothing computed.
 
 import ast
 import io
+import math
 import tokenize
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +41,23 @@ class Parameter:
     help: str
 
     def parse(self, text: str) -> Any:
-        """Read a value given on the command line."""
-        return text if self.kind == "str" else yaml.safe_load(text)
+        """Read a value given on the command line.
+
+        Raises:
+            ValueError: brackets or quotes that are not closed, say.
+        """
+        if self.kind == "str":
+            return text
+        for number in (int, float):  # YAML takes 010 as 8, 1e-3 as text
+            with suppress(ValueError):
+                return number(text)
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(
+                f"parameter {self.name} is {text!r}, which cannot be read as "
+                f"{self.kind}, like {self.default!r}"
+            ) from error
 
     def fit(self, value: Any, page: str) -> Any:
         """Return `value` as this parameter's type.
@@ -114,7 +131,7 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 
 
 def _fits(kind: ast.expr, value: Any) -> bool:
-    """Tell whether a value has the annotated type; a bool is no number."""
+    """Tell whether a value has the type; a bool or NaN is no number."""
     match kind:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return _fits(left, value) or _fits(right, value)
@@ -133,6 +150,8 @@ def _fits(kind: ast.expr, value: Any) -> bool:
         case ast.Name(id=name) if name in _PLAIN:
             if isinstance(value, bool):
                 return name == "bool"
+            if isinstance(value, float) and not math.isfinite(value):
+                return False
             return isinstance(value, _PLAIN[name])
     raise unknown("parameter type", ast.unparse(kind), _PLAIN)
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from helpers.editions import BACK, Job
-from helpers.paths import DATA
+from helpers.paths import DATA, natural
 
 VERSIONS = ("torch", "timm")
 WORDS = {
     r"\bwardrobe\b": ["garments.npz"],
     r"\bzoo\b|\blab/(?!\w)": ["zoo/*.safetensors", "zoo/zoo.json"],
-    r"\bclaims\b": ["claims.yaml"],
+    r"\bclaims\b": ["claims.yaml", "results/*/*"],
     r"\beditions\b": ["editions/*.yaml"],
 }
 """What a page mentions, and the data that it then depends on."""
@@ -88,6 +88,8 @@ def _data(text: str, values: Mapping[str, Any]) -> list[str]:
         f"zoo/{n}.*safetensors" for n in re.findall(r"\blab/(\w+)", text)
     ]
     files = {path for p in patterns for path in DATA.glob(p)}
+    for name in re.findall(r"\bnatural/(\w+)", text):
+        files |= set(natural().glob(f"zoo/{name}.*safetensors"))
     found = [_content(path) for path in sorted(files) if path.is_file()]
     for value in values.values():
         for spec in value if isinstance(value, list) else [value]:
@@ -97,10 +99,12 @@ def _data(text: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def _outside(spec: str) -> list[str]:
-    """List the reader's own files in `folder:<path>` or `name@<path>`.
+    """List the reader's own files: photographs, `folder:<path>`, `name@...`.
 
     They may be large, so their sizes and times stand for their bytes.
     """
+    if spec == "natural":
+        spec = f"folder:{natural() / 'images.safetensors'}"
     rest = re.split(r"[:@]", spec, maxsplit=1)[1:]
     path = Path(rest[0].split("?")[0]) if rest else None
     if path is None or not path.exists():
@@ -112,14 +116,8 @@ def _outside(spec: str) -> list[str]:
 @cache
 def environment() -> dict[str, str]:
     """Describe what pages run on: versions, device, cores."""
-    import torch
+    from helpers import devices  # brings torch, which takes seconds
 
-    if torch.cuda.is_available():
-        device = torch.cuda.get_device_name()
-    elif torch.backends.mps.is_available():
-        device = "Apple GPU"
-    else:
-        device = "CPU"
     versions = {
         name: importlib.metadata.version(name)
         for name in (*VERSIONS, "numpy", "altair")
@@ -127,7 +125,7 @@ def environment() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         **versions,
-        "device": device,
+        "device": devices.name(devices.pick()),
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
     }

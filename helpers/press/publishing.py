@@ -128,6 +128,11 @@ def stage(
     names = {job.source.name for job in done}
     for source in (site / "book").rglob("*.md"):
         text = source.read_text("utf-8")
+        if why := edition.left_out.get(source.stem):
+            note = f":::{{note}}\nNot part of this edition: {why}\n:::"
+            text = re.sub(
+                "^# .*$", rf"\g<0>\n\n{note}", text, count=1, flags=re.M
+            )
         source.write_text(_relinked(text, names), "utf-8")
     for job in done:
         page = site / job.source.relative_to(root)
