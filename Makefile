@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 HTML := _build/editions/lab/html
 
-.PHONY: book test notebooks serve lint bench clean
+.PHONY: book test notebooks serve lint bench colab clean
 
 book: $(READY)
 	$(BIN)/vitscope run lab --jobs 2
@@ -31,6 +31,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+
+# The notebooks in the oldest runtime of Colab that the book supports.
+colab: $(READY)
+	$(BIN)/python -m tests.colab
 
 clean:
 	rm -rf _build

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from helpers import __version__
 from helpers.paths import DATA, checkout
@@ -64,6 +66,18 @@ def test_bounds_leave_a_readers_torch_alone():
     book = requirements(PROJECT["optional-dependencies"]["book"])
     for name in ("jupyter-book", "sphinx-book-theme", "pydata-sphinx-theme"):
         assert book[name].startswith("==")
+
+
+def test_colab_has_what_the_bounds_ask_for():
+    """What its runtime had with the oldest torch is not replaced there."""
+    text = (ROOT / "tests" / "colab.txt").read_text("utf-8")
+    pins = dict(re.findall(r"^([\w-]+)==([\d.]+)$", text, re.MULTILINE))
+    there = {canonicalize_name(name): pins[name] for name in pins}
+    bounds = requirements(PROJECT["dependencies"])
+    kept = {canonicalize_name(name): bounds[name] for name in bounds}
+    assert set(OPEN_ABOVE) <= there.keys() & kept.keys()
+    for name in there.keys() & kept.keys():
+        assert there[name] in SpecifierSet(kept[name]), name
 
 
 def test_imports_are_declared():
@@ -140,7 +154,7 @@ def test_ci_runs_the_command_of_the_readme():
     assert "make test" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["tests", "publish"])
+@pytest.mark.parametrize("name", ["tests", "publish", "colab"])
 def test_workflows_are_valid_yaml(name):
     path = ROOT / ".github" / "workflows" / f"{name}.yml"
     assert yaml.safe_load(path.read_text())["jobs"]
