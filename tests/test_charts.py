@@ -581,7 +581,7 @@ def test_verdicts_are_words_and_signs_besides_colours():
         for v, e in (
             ("holds", 0.2),
             ("does not hold", -0.2),
-            ("undecided", 0.0),
+            ("undecided", -3e-17),  # shown as 0
             ("not measurable here", None),
         )
     ]  # fmt: skip
@@ -591,6 +591,7 @@ def test_verdicts_are_words_and_signs_besides_colours():
     assert "a &lt; b" in table
     assert table.count('href="intro.html"') == 4
     assert table.count("expected &gt; 0") == 3
+    assert "<strong>0</strong>" in table
     with pytest.raises(ValueError, match="unknown verdict 'hold'"):
         charts.verdicts([{"statement": "a", "verdict": "hold"}])
 

@@ -3,9 +3,14 @@
 import ast
 import re
 import statistics
+import subprocess
+import sys
 
+import nbformat
+import papermill
 import pytest
 
+from helpers import editions
 from helpers.editions import BACK
 from helpers.paths import checkout
 from helpers.press import notebooks, parameters
@@ -60,6 +65,47 @@ def test_runs_at_smoke_size(page, smoke):
         if failure.page == page:
             pytest.fail(str(failure), pytrace=False)
     assert page in [*smoke.executed, *smoke.reused]
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_papermill_reads_every_parameter(page):
+    """What `papermill --help-notebook` prints: type, default and help."""
+    found = papermill.inspect_notebook(str(PAGES[page].with_suffix(".ipynb")))
+    declared = parameters.of(read(PAGES[page]), page)
+    assert list(found) == list(declared)
+    for name, parameter in declared.items():
+        assert found[name]["inferred_type_name"] == parameter.kind
+        assert found[name]["help"] == parameter.help
+        default = found[name]["default"].replace("\n", " ")
+        assert ast.literal_eval(default) == parameter.default
+
+
+@pytest.mark.parametrize("page", ["ssl_structure", "receptive_fields"])
+def test_papermill_alone_runs_a_page(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (job,) = (
+        job
+        for job in editions.plan(editions.load("smoke", ROOT), ROOT)
+        if job.page == page
+    )
+    out = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar"]
+    command += [PAGES[page].with_suffix(".ipynb"), out]
+    for name, value in job.overrides.items():
+        command += ["-p", name, str(value)]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    cells = nbformat.read(out, 4).cells
+    injected = next(
+        c for c in cells if "injected-parameters" in c.metadata.get("tags", [])
+    )
+    for name, value in job.overrides.items():
+        assert f"{name} = {value!r}" in injected.source
+    shown = {o.output_type for c in cells for o in c.get("outputs", [])}
+    assert {"display_data", "execute_result"} & shown
+    assert "error" not in shown
 
 
 @pytest.mark.parametrize("page", CODE)

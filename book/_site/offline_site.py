@@ -5,6 +5,7 @@ and a Vega bundle that vl-convert writes at build time; and it drops the
 scripts of other extensions that would ask other machines.
 """
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def choose_scripts(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect to Sphinx."""
+    """Connect to Sphinx; pages executed by a plain build know of it."""
+    os.environ.setdefault("BOOK_BUILD", "1")
     app.add_css_file("book.css")
     app.connect("config-inited", name_logo)
     app.connect("builder-inited", add_folders)

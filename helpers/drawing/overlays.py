@@ -128,8 +128,48 @@ def _band(channel: Any, column: str, kept: pd.DataFrame, title: str) -> Any:
     )
 
 
+def lit(
+    picture: NDArray[np.uint8],
+    weights: ArrayLike,
+    marked: tuple[int, int] | None = None,
+) -> NDArray[np.uint8]:
+    """Lay the veil of one map over a picture, for `charts.pictures`.
+
+    Args:
+        picture: (h, w, 3) pixels.
+        weights: (rows, columns) a map, not negative.
+        marked: row and column of a cell of the map to outline.
+
+    Returns:
+        (h, w, 3) pixels.
+
+    Raises:
+        ValueError: a map that is negative or not finite.
+    """
+    dark = _opacity(weights)
+    high, wide = picture.shape[:2]
+    rows = np.arange(high) * dark.shape[0] // high
+    columns = np.arange(wide) * dark.shape[1] // wide
+    light = 1 - dark[np.ix_(rows, columns)] / 255
+    pixels = np.round(picture * light[..., None]).astype(np.uint8)
+    if marked:
+        (top, *_, bottom), (left, *_, right) = (
+            np.flatnonzero(side == place).tolist()
+            for side, place in zip((rows, columns), marked, strict=True)
+        )
+        pixels[[top, bottom], left : right + 1] = OUTLINE[:3]
+        pixels[top : bottom + 1, [left, right]] = OUTLINE[:3]
+    return pixels
+
+
 def _veil(weights: ArrayLike) -> str:
     """Turn a map into a black picture, transparent where the map is high."""
+    alpha = _opacity(weights)
+    return _url(Image.fromarray(np.stack([0 * alpha, alpha], -1)), "PNG")
+
+
+def _opacity(weights: ArrayLike) -> NDArray[np.uint8]:
+    """Make a map's veil: 0 where the map is highest."""
     values = np.asarray(weights, float)
     if values.ndim != 2 or not np.isfinite(values).all() or values.min() < 0:
         raise ValueError(
@@ -137,8 +177,7 @@ def _veil(weights: ArrayLike) -> str:
             "finite numbers, none negative"
         )
     light = values / (values.max() or 1)
-    alpha = np.uint8(np.round(255 * DARKEST * (1 - light)))
-    return _url(Image.fromarray(np.stack([0 * alpha, alpha], -1)), "PNG")
+    return np.round(255 * DARKEST * (1 - light)).astype(np.uint8)
 
 
 def _picture(pixels: NDArray[np.uint8]) -> str:

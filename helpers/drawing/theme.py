@@ -10,6 +10,7 @@ palette for ordered quantities: it has no order; heat maps have `SEQUENTIAL`.
 import html
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -105,8 +106,9 @@ def ink(hue: str) -> dict[str, str]:
 def styles(names: Iterable[str]) -> list[Style]:
     """Give each series its colour and dash.
 
-    Bundled models (with or without `lab/`) have fixed ones; all other names
-    take the free colours in order of appearance, then dashed ones.
+    Models of the zoo have fixed ones, with or without `lab/` or `natural/`,
+    the first of a name where it comes twice; all other names take the free
+    colours in order of appearance, then dashed ones.
 
     Args:
         names: series names, without repeats.
@@ -115,8 +117,14 @@ def styles(names: Iterable[str]) -> list[Style]:
         One style a name, all different for up to 32 names.
     """
     series = list(names)
-    known = {n: MODELS.get(n.removeprefix("lab/")) for n in series}
-    taken = {pair for pair in known.values() if pair}
+    bare = {n: re.sub("^(lab|natural)/", "", n) for n in series}
+    first = {short: n for n, short in reversed(bare.items())}
+    known = {
+        n: MODELS[short]
+        for n, short in bare.items()
+        if short in MODELS and first[short] == n
+    }
+    taken = set(known.values())
     hues = {hue for hue, _ in taken}
     free = [
         (hue, dash)
@@ -124,9 +132,9 @@ def styles(names: Iterable[str]) -> list[Style]:
         for hue in sorted(PALETTE, key=lambda h: h in hues)
         if (hue, dash) not in taken
     ] or list(MODELS.values())
-    others = [name for name in series if not known[name]]
+    others = [name for name in series if name not in known]
     given = {n: free[i % len(free)] for i, n in enumerate(others)}
-    pairs = (known[name] or given[name] for name in series)
+    pairs = ((known | given)[name] for name in series)
     return [Style(ink(h), DASHES[d], OPACITIES[d]) for h, d in pairs]
 
 
@@ -167,7 +175,7 @@ def theme() -> alt.theme.ThemeConfig:
     return alt.theme.ThemeConfig(
         config={
             "params": [{"name": n, "value": v} for n, v in SIGNALS.items()],
-            "background": "transparent" if _in_book() else "white",
+            "background": "transparent" if in_book() else "white",
             "font": FONT,
             "axis": small | axis,
             "legend": small | legend,
@@ -247,10 +255,11 @@ def setup() -> None:
     """
     alt.theme.register("vitscope", enable=True)(theme)
     alt.data_transformers.enable("default", max_rows=ROWS_AT_MOST)
-    if _in_book():
+    if in_book():
         alt.renderers.register("vitscope", render)
         alt.renderers.enable("vitscope")
 
 
-def _in_book() -> bool:
+def in_book() -> bool:
+    """Tell whether the book is being built: no kernel will answer then."""
     return os.environ.get("BOOK_BUILD") == "1"
