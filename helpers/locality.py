@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from helpers.intervals import estimate
 from helpers.localization import TokenMaps
 from helpers.minibatch import Floats
 
@@ -132,24 +133,19 @@ def summary(maps: Mapping[str, TokenMaps]) -> pd.DataFrame:
 
     Returns:
         One row a layer and measure: `layer`, `depth`, `measure` (one of
-        `MEASURES`), `value` and `se` (delete-one jackknife over
-        minibatches); NaN where undefined.
+        `MEASURES`), `value` between `low` and `high` (see
+        `claims.estimate`); NaN where undefined.
     """
-    rows = []
-    for layer, m in maps.items():
-        pairs = list(zip(m.leave_one_out, m.pixels.leave_one_out, strict=True))
-        for measure, effect in MEASURES.items():
-            spread = np.std([effect(*pair) for pair in pairs])
-            rows.append(
-                {
-                    "layer": layer,
-                    "depth": m.depth,
-                    "measure": measure,
-                    "value": effect(m.cka, m.pixels.cka),
-                    "se": float(np.sqrt(m.batches - 1) * spread),
-                }
-            )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "depth": m.depth,
+            "measure": measure,
+            **vars(estimate(effect, m, m.pixels)),
+        }
+        for layer, m in maps.items()
+        for measure, effect in MEASURES.items()
+    )
 
 
 def _spatial(c: Floats) -> Floats:

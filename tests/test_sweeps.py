@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -143,24 +144,24 @@ def test_the_table_has_a_row_a_claim(book, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_each_cell_has_a_gpu_while_it_runs(book, monkeypatch):
+def test_each_cell_has_a_gpu_to_itself(book, tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "gpus", lambda: ["GPU-a", "GPU-b"])
     page = book / "book" / "second.md"
-    ask = "import os, time\n\ntime.sleep(1)\nprint('on', os.environ"
-    page.write_text(
-        page.read_text().replace(
-            "\nprint(word", f"\n{ask}['CUDA_VISIBLE_DEVICES'])\nprint(word"
-        )
+    use = (
+        "\nimport os, time\n\n"
+        "gpu = os.environ['CUDA_VISIBLE_DEVICES']\n"
+        f"used = os.path.join({str(tmp_path)!r}, gpu)\n"
+        "os.mkdir(used)  # fails while another cell is on it\n"
+        "time.sleep(1)\nos.rmdir(used)\nprint('on', gpu)\nprint(word"
     )
+    page.write_text(page.read_text().replace("\nprint(word", use))
     cells = sweeps.cells(LAB, book, ["second"], ["num_images=1,2,3,4"])
     assert not sweeps.run(cells, 2, lambda _: None)
-    seen = [
-        word
-        for cell in cells
-        for word in ("GPU-a", "GPU-b")
-        if f"on {word}" in cell.result.read_text()
+    found = [
+        re.findall(r"on (GPU-\w)", cell.result.read_text()) for cell in cells
     ]
-    assert sorted(seen) == ["GPU-a"] * 2 + ["GPU-b"] * 2
+    assert all(found)
+    assert {gpu for gpus in found for gpu in gpus} == {"GPU-a", "GPU-b"}
 
 
 RUN = """
