@@ -22,7 +22,6 @@ from nbformat import NotebookNode
 
 from helpers import published
 from helpers.choices import unknown
-from helpers.cka import Comparison
 from helpers.intervals import (
     CONFIDENCE,
     Estimate,
@@ -32,6 +31,7 @@ from helpers.intervals import (
     mean,
     share,
 )
+from helpers.minibatch import Similarity
 from helpers.paths import DATA, checkout
 
 __all__ = [
@@ -147,7 +147,7 @@ def judge(claim: str, estimate: Estimate, note: str = "") -> Verdict:
 
 
 def test(
-    claim: str, effect: Callable[..., float], *maps: Comparison
+    claim: str, effect: Callable[..., float], *maps: Similarity
 ) -> Verdict:
     """Judge a claim by an effect of CKA maps; see `estimate` and `judge`."""
     return judge(claim, estimate(effect, *maps))

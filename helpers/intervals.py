@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from helpers.cka import Comparison
+from helpers.minibatch import Similarity
 
 CONFIDENCE = 0.95
 
@@ -84,7 +84,7 @@ def jackknife(
 
 def estimate(
     effect: Callable[..., float],
-    *maps: Comparison,
+    *maps: Similarity,
     repeats: int = 400,
     seed: int = 0,
 ) -> Estimate:
