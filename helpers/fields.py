@@ -10,6 +10,7 @@ pictures; turning them into these numbers is the book's doing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -181,9 +182,10 @@ def largest_step(values: Floats) -> float:
 
     Returns:
         1 / steps where each step is the same, 1 where one step does it all;
-        meaningless where the last value is not above the first.
+        NaN where the last value is not above the first.
     """
-    return float(np.diff(values).max() / (values[-1] - values[0]))
+    growth = values[-1] - values[0]
+    return float(np.diff(values).max() / growth) if growth > 0 else math.nan
 
 
 def middle_growth(values: Floats) -> float:
@@ -191,11 +193,12 @@ def middle_growth(values: Floats) -> float:
 
     Returns:
         1 / 3 where each block adds the same; values between blocks are
-        interpolated. Meaningless as for `largest_step`.
+        interpolated. NaN as for `largest_step`.
     """
     thirds = np.linspace(0, len(values) - 1, 4)
     first, low, high, last = np.interp(thirds, np.arange(len(values)), values)
-    return float((high - low) / (last - first))
+    growth = last - first
+    return float((high - low) / growth) if growth > 0 else math.nan
 
 
 def _weights(

@@ -340,6 +340,8 @@ def test_growth_over_the_blocks() -> None:
     assert fields.largest_step(even) == pytest.approx(1 / 12)
     assert fields.middle_growth(even) == pytest.approx(1 / 3)
     assert fields.largest_step(jump) == fields.middle_growth(jump) == 1
+    assert np.isnan(fields.largest_step(-jump))
+    assert np.isnan(fields.middle_growth(-jump))
     assert (fields.lower(even), fields.upper(even)) == (1.5, 10.5)
 
 
