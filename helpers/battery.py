@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from helpers import (
     attention,
     claims,
+    fields,
     receptive,
     residual,
     structure,
@@ -147,7 +148,7 @@ def norms(model: VisionModel, images: Images, batch_size: int = 32) -> Part:
     table = table[table.quantity == "log2_ratio"]
     if table.empty:
         return Part(note=f"{model.spec} has {found.gaps}")
-    spread = 2 * table.se.fillna(0.0)
+    spread = 2 * table.se
     low, high = table.value - spread, table.value + spread
     curves = curve(table.block, table.depth, table.value, low, high)
     curves["panel"] = table.kind.map(KINDS).to_numpy()
@@ -190,10 +191,9 @@ def reach(
 
 def ends(what: str, values: Floats) -> dict[str, float]:
     """Average a number of the blocks over their first and last third."""
-    third = max(1, len(values) // 3)
     return {
-        f"{what}, first third": float(np.mean(values[:third])),
-        f"{what}, last third": float(np.mean(values[-third:])),
+        f"{what}, first third": fields.lower(values),
+        f"{what}, last third": fields.upper(values),
     }
 
 

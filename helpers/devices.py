@@ -7,6 +7,7 @@ a measurement never moves it. For batches that are too large for a device see
 
 import os
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -25,7 +26,9 @@ def pick(kinds: Collection[str] = KINDS) -> torch.device:
         rank = os.environ.get("LOCAL_RANK")
         if rank is None:
             return torch.device("cuda")
-        return torch.device("cuda", int(rank) % torch.cuda.device_count())
+        found = torch.device("cuda", int(rank) % torch.cuda.device_count())
+        torch.cuda.set_device(found)  # NCCL talks through the current one
+        return found
     if "mps" in kinds and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
@@ -48,6 +51,11 @@ def name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return "Apple GPU" if device.type == "mps" else "CPU"
+
+
+def own_draws(device: torch.device) -> AbstractContextManager[None]:
+    """Undo in the end what is drawn or seeded, on the CPU and this device."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def gpus() -> list[str]:

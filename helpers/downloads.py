@@ -24,6 +24,8 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from helpers.paths import whole
+
 CHUNK = 1 << 20
 TIMEOUT_S = 30.0
 PARTIAL, BEYOND_END = 206, 416
@@ -188,4 +190,5 @@ def _verify(file: Path, path: Path, published: str) -> None:
             "again"
         )
     if not known:
-        note.write_text(f"{sha256}  {path.name}\n", "utf-8")
+        with whole(note) as part:
+            part.write_text(f"{sha256}  {path.name}\n", "utf-8")

@@ -116,7 +116,10 @@ def load(name: str, root: Path) -> Edition:
         path = stored
     else:
         raise unknown("edition", name, names(root))
-    content = yaml.safe_load(path.read_text("utf-8"))
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict) or "title" not in content:
         raise ValueError(f"{path}: an edition is a mapping with a title")
     for key in content:

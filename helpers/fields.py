@@ -168,13 +168,13 @@ class Fields:
 
 
 def lower(values: Floats) -> float:
-    """Average a number of the blocks over their first third."""
-    return float(values[: len(values) // 3].mean())
+    """Average a number of the blocks over their first third, at least one."""
+    return float(values[: max(1, len(values) // 3)].mean())
 
 
 def upper(values: Floats) -> float:
-    """Average a number of the blocks over their last third."""
-    return float(values[-(len(values) // 3) :].mean())
+    """Average a number of the blocks over their last third, at least one."""
+    return float(values[-max(1, len(values) // 3) :].mean())
 
 
 def largest_step(values: Floats) -> float:

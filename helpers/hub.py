@@ -31,6 +31,7 @@ import numpy as np
 
 from helpers import files, shards
 from helpers.choices import unknown
+from helpers.paths import whole
 
 OPTIONS = (*shards.OPTIONS, "test", "revision")
 WHOLE = 2**30  # bytes of a split that are fetched whole
@@ -223,7 +224,8 @@ def _ask(repo: str, revision: str) -> Listing | None:
         str(card.get("license") or "none stated"),
         {f.rfilename: f.size or 0 for f in info.siblings or []},
     )
-    record.write_text(json.dumps(asdict(listing)), "utf-8")
+    with whole(record) as part:
+        part.write_text(json.dumps(asdict(listing)), "utf-8")
     return listing
 
 

@@ -20,6 +20,7 @@ from scipy import stats
 from helpers.minibatch import Similarity
 
 CONFIDENCE = 0.95
+TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def jackknife(
         [effect(*parts) for parts in zip(*pieces, strict=True)]
     )
     spread = np.sqrt((count - 1) * np.var(each))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread)
+    half = float(stats.t.ppf(TAILS[1], count - 1) * spread)
     return Estimate(value, value - half, value + half)
 
 
@@ -113,8 +114,7 @@ def estimate(
     parts = [
         (count - 1) * (m.leave_one_out.mean(0) - m.leave_one_out) for m in maps
     ]
-    tail = (1 - CONFIDENCE) / 2
-    wider = stats.t.ppf(tail, count - 1) / stats.norm.ppf(tail)
+    wider = stats.t.ppf(TAILS[0], count - 1) / stats.norm.ppf(TAILS[0])
     wider *= np.sqrt(count / (count - 1))
     draw = np.random.default_rng(seed)
     each = []
@@ -127,8 +127,7 @@ def estimate(
             for matrix, part in zip(matrices, parts, strict=True)
         ]
         each.append(effect(*drawn))
-    low, high = np.quantile(each, [tail, 1 - tail])
-    return Estimate(float(effect(*matrices)), float(low), float(high))
+    return percentiles(effect(*matrices), each)
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -187,6 +186,10 @@ def bootstrap(
     for _ in range(repeats):
         rows = draw.integers(count, size=count)
         each.append(effect(*(values[rows] for values in arrays)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(each, [tail, 1 - tail])
-    return Estimate(float(effect(*arrays)), float(low), float(high))
+    return percentiles(effect(*arrays), each)
+
+
+def percentiles(value: float, draws: ArrayLike) -> Estimate:
+    """Make an estimate of a value and what it was in draws of the data."""
+    low, high = np.quantile(np.asarray(draws, np.float64), TAILS)
+    return Estimate(float(value), float(low), float(high))

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -156,51 +157,60 @@ def record(
             + ", ".join(t for t in TOKENS if t != "cls")
         )
     tape: dict[str, Tensor] = {}
-    handles = []
-    try:
-        for name in names(model, selection):
-            tap = model.taps[name]
-            module = model.module.get_submodule(tap.path)
-            keep = _keeper(tape, name, tap, model, tokens, reduce)
-            if tap.is_input:
-                handles.append(
-                    module.register_forward_pre_hook(
-                        lambda _m, args, keep=keep: keep(args[0])
-                    )
-                )
-            else:
-                handles.append(
-                    module.register_forward_hook(
-                        lambda _m, _args, out, keep=keep: keep(out)
-                    )
-                )
-        yield tape
-    finally:
-        for handle in handles:
-            handle.remove()
 
-
-def _keeper(
-    tape: dict[str, Tensor],
-    name: str,
-    tap: Tap,
-    model: VisionModel,
-    tokens: Tokens,
-    reduce: Reduce | None,
-) -> Callable[[Tensor], None]:
-    channels_last = getattr(model.module, "output_fmt", "NCHW") == "NHWC"
-
-    def store(chosen: Tensor) -> None:
+    def store(name: str, chosen: Tensor) -> None:
         tape[name] = reduce(chosen) if reduce else chosen.detach().clone()
 
-    def keep(value: Tensor) -> None:
+    stores = {name: partial(store, name) for name in names(model, selection)}
+
+    def keep(name: str, value: Tensor) -> None:
+        chosen = _select(value, tokens, model.prefix_tokens, name)
+        memory.whole(chosen, stores[name])
+
+    with listen(model, selection, keep):
+        yield tape
+
+
+@contextmanager
+def listen(
+    model: VisionModel, selection: str, hear: Callable[[str, Tensor], None]
+) -> Iterator[None]:
+    """Call a function on the selected layers in forward passes inside.
+
+    Args:
+        model: the model to listen to.
+        selection: which layers, see `check_selection`.
+        hear: gets the name of a layer and its tensor, as the model uses it:
+            (n, tokens, width), (n, channels, h, w) or (n, width), whatever
+            order of the axes the model keeps it in.
+
+    Raises:
+        ValueError: unknown layers.
+    """
+    channels_last = getattr(model.module, "output_fmt", "NCHW") == "NHWC"
+
+    def pass_on(name: str, tap: Tap, value: Tensor) -> None:
         value = value.transpose(1, 2) if tap.transposed else value
         if channels_last and value.ndim == 4:  # as in Swin
             value = value.movedim(-1, 1)
-        chosen = _select(value, tokens, model.prefix_tokens, name)
-        memory.whole(chosen, store)
+        hear(name, value)
 
-    return keep
+    with ExitStack() as hooks:
+        for name in names(model, selection):
+            tap = model.taps[name]
+            module = model.module.get_submodule(tap.path)
+            say = partial(pass_on, name, tap)
+            handle = (
+                module.register_forward_pre_hook(
+                    lambda _m, args, say=say: say(args[0])
+                )
+                if tap.is_input
+                else module.register_forward_hook(
+                    lambda _m, _args, out, say=say: say(out)
+                )
+            )
+            hooks.callback(handle.remove)
+        yield
 
 
 def _select(value: Tensor, tokens: Tokens, prefix: int, name: str) -> Tensor:

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 T = TypeVar("T")
 Use = Callable[[Tensor], None]
 
-_FULL = re.compile(r"out of memory|not enough memory|allocate memory", re.I)
+_FULL = re.compile(
+    "out of memory|not enough memory|allocate memory|ALLOC_FAILED", re.I
+)
 _parts: ContextVar[dict[Use, list[Tensor]] | None] = ContextVar(
     "parts", default=None
 )

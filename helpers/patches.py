@@ -8,7 +8,6 @@ field of a position, which may be far larger than its patch.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from helpers.layers import names
+from helpers.layers import listen, names
 
 if TYPE_CHECKING:
     from helpers.models import VisionModel
@@ -70,28 +69,14 @@ def grids(model: VisionModel, layers: str) -> dict[str, Grid]:
     Raises:
         ValueError: a layer has no token positions.
     """
-    chosen = names(model, layers)
     if model.grid:
-        return dict.fromkeys(chosen, model.grid)
+        return dict.fromkeys(names(model, layers), model.grid)
     shapes: dict[str, torch.Size] = {}
 
     def keep(name: str, value: Tensor) -> None:
         shapes[name] = value.shape
 
-    with ExitStack() as hooks:
-        for name in chosen:
-            tap = model.taps[name]
-            module = model.module.get_submodule(tap.path)
-            handle = (
-                module.register_forward_pre_hook(
-                    lambda _m, args, name=name: keep(name, args[0])
-                )
-                if tap.is_input
-                else module.register_forward_hook(
-                    lambda _m, _args, out, name=name: keep(name, out)
-                )
-            )
-            hooks.callback(handle.remove)
+    with listen(model, layers, keep):
         size = model.preprocessing["input_size"]
         model(torch.zeros(1, *size, device=model.device))
     for name, shape in shapes.items():

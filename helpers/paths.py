@@ -1,6 +1,8 @@
 """Where the book's data and sources lie."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -31,16 +33,31 @@ def checkout() -> Path:
     )
 
 
-def natural() -> Path:
-    """Return where the natural edition's photographs and models are kept.
+def runs() -> Path:
+    """Return where trainings are kept, and what is trained on the way.
 
-    `natural` in the folder that the environment variable `VITSCOPE_RUNS`
-    names, or else in `runs` of the checkout, or of the current folder.
+    The folder that the environment variable `VITSCOPE_RUNS` names, or else
+    `runs` in the checkout, or in the current folder.
     """
-    given = os.environ.get("VITSCOPE_RUNS")
-    if not given:
-        try:
-            given = str(checkout() / "runs")
-        except FileNotFoundError:
-            given = "runs"
-    return Path(given, "natural")
+    if given := os.environ.get("VITSCOPE_RUNS"):
+        return Path(given)
+    try:
+        return checkout() / "runs"
+    except FileNotFoundError:
+        return Path("runs")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all.
+
+    Yields:
+        Where to write; it takes the place of `path` in the end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ Do not use it to measure on other images: any image spec does that.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,8 +22,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from helpers import paths
 from helpers.architectures import NATURAL, NATURAL_CLASSES, SIZE
-from helpers.paths import natural
 
 if TYPE_CHECKING:
     from helpers.files import Found
@@ -80,7 +79,7 @@ class Photographs:
 
 def path() -> Path:
     """Return where the photographs are, or would be."""
-    return natural() / "images.safetensors"
+    return paths.runs() / "natural" / "images.safetensors"
 
 
 def check() -> None:
@@ -204,10 +203,8 @@ def prepare(spec: str = "") -> Path:
         "source": found.source,
         "sha256": _digest(parts),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    save_file(parts, part, {"facts": json.dumps(facts)})
-    os.replace(part, file)
+    with paths.whole(file) as part:
+        save_file(parts, part, {"facts": json.dumps(facts)})
     return file
 
 

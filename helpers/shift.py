@@ -20,7 +20,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from helpers.choices import unknown
-from helpers.intervals import CONFIDENCE, Estimate, bootstrap, jackknife
+from helpers.intervals import (
+    CONFIDENCE,
+    Estimate,
+    bootstrap,
+    jackknife,
+    percentiles,
+)
 from helpers.minibatch import Floats
 
 
@@ -123,7 +129,8 @@ def gap(adapted: ArrayLike, frozen: ArrayLike) -> Estimate:
     Raises:
         ValueError: not the same two or more images.
     """
-    return bootstrap(lambda a, b: float(np.mean(a - b)), adapted, frozen)
+    right = (np.asarray(answers, np.float64) for answers in (adapted, frozen))
+    return bootstrap(lambda a, b: float(np.mean(a - b)), *right)
 
 
 FEWEST = 4  # pairs that a rank correlation needs for an interval
@@ -198,10 +205,7 @@ def across(
         times = np.bincount(rows.ravel(), minlength=n * repeats)
         drawn.append(np.tensordot(times.reshape(repeats, n), answers / n, 1))
     each = [effect(*parts) for parts in zip(*drawn, strict=True)]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(each, [tail, 1 - tail])
-    value = effect(*(r.mean(0) for r in known))
-    return Estimate(float(value), float(low), float(high))
+    return percentiles(effect(*(r.mean(0) for r in known)), each)
 
 
 def _without(x: Floats, group: int, groups: int) -> Floats:

@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from helpers.choices import unknown
-from helpers.intervals import CONFIDENCE, Estimate
+from helpers.intervals import TAILS, Estimate, percentiles
 
 READINGS = ("quadrants", "mean")
 REPEATS = 1000  # draws of the test images
 KEYS = ("site", "reading", "factor")
-TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 Floats = NDArray[np.float64]
 Errors = tuple[Tensor, Tensor]  # (n,) of the reader and of a constant guess
@@ -109,8 +108,7 @@ def interval(draws: Floats) -> Estimate:
         draws: (1 + repeats,) its value on the test images, then on each draw
             of them.
     """
-    low, high = np.quantile(draws[1:], TAILS, axis=0)
-    return Estimate(float(draws[0]), float(low), float(high))
+    return percentiles(draws[0], draws[1:])
 
 
 def curve(draws: Floats) -> pd.DataFrame:

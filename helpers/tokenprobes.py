@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.choices import unknown
 from helpers.layers import depth
 from helpers.minibatch import Floats
 from helpers.patches import choose
 from helpers.probes import PENALTIES, ConstantFeaturesError, RidgeStatistics
+from helpers.targets import check_sets, labels
 from helpers.tokenfeatures import POOLED, last_grid, tokens_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def probe(
         ValueError: layers without token positions, an unknown target, or too
             few images.
     """
-    truth = [_labels(images, target) for images in (train, test)]
+    check_sets(train, test)
+    truth = [y.long() for y in labels(train, test, target)]
     classes = len(train.target_names[target])
     deal = draw(truth[0], classes, len(test), shots, repetitions, seed)
     at = choose(last_grid(model, layers), positions)
@@ -251,9 +252,3 @@ def few_shot(
         accuracy = float((chosen == answers[part]).double().mean())
         found.append({"accuracy": accuracy, "penalty": penalty})
     return found
-
-
-def _labels(images: Images, target: str) -> Tensor:
-    if target not in images.target_names:
-        raise unknown(f"target of {images.spec}", target, images.target_names)
-    return torch.as_tensor(images.targets[target]).long()

@@ -24,7 +24,8 @@ def arguments(name: str, path: Path) -> dict[str, Any]:
     """
     state = read(path)
     config = timm.get_pretrained_cfg(name)
-    head = f"{config.classifier}.weight" if config else ""
+    heads = config.classifier if config else ""  # two in a distilled DeiT
+    head = f"{heads if isinstance(heads, str) else heads[0]}.weight"
     classes = len(state[head]) if head in state else 0
     overlay = {"state_dict": state, "num_classes": classes}
     return {"num_classes": classes, "pretrained_cfg_overlay": overlay}

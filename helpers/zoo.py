@@ -24,7 +24,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from helpers.architectures import NAMES, NATURAL, build, plain
-from helpers.paths import DATA, natural
+from helpers.paths import DATA, runs, whole
 
 __all__ = ["NAMES", "build", "cards", "fit", "load", "save", "state"]
 
@@ -34,7 +34,7 @@ MAX_BYTES = 2_800_000
 
 def folder(name: str) -> Path:
     """Return where a model, or all of a family, is kept."""
-    return natural() / "zoo" if name.startswith(NATURAL) else FOLDER
+    return runs() / "natural" / "zoo" if name.startswith(NATURAL) else FOLDER
 
 
 def cards(family: str = "") -> dict[str, dict[str, Any]]:
@@ -53,14 +53,6 @@ def cards(family: str = "") -> dict[str, dict[str, Any]]:
 
 def _family(name: str) -> str:
     return NATURAL if name.startswith(NATURAL) else ""
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 @contextmanager
@@ -129,7 +121,8 @@ def save(
                 f"{name}{suffix} takes {len(content)} bytes; a file of the "
                 f"zoo has at most {MAX_BYTES}"
             )
-        _write(home / f"{plain(name)}{suffix}.safetensors", content)
+        with whole(home / f"{plain(name)}{suffix}.safetensors") as place:
+            place.write_bytes(content)
         facts = {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
@@ -142,7 +135,8 @@ def save(
         names = [family + key for key in NAMES]
         ordered = {key: merged[key] for key in names if key in merged}
         text = json.dumps(ordered, indent=1, ensure_ascii=False)
-        _write(home / "zoo.json", (text + "\n").encode())
+        with whole(home / "zoo.json") as place:
+            place.write_text(text + "\n", "utf-8")
     return full
 
 

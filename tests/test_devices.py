@@ -25,10 +25,12 @@ def test_the_cpu_where_there_is_nothing_else(monkeypatch):
 
 
 def test_a_process_of_torchrun_has_the_gpu_of_its_rank(cuda, monkeypatch):
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert devices.pick() == loop.on_device(None) == torch.device("cuda")
     for rank, gpu in (("0", 0), ("1", 1), ("2", 0)):
         monkeypatch.setenv("LOCAL_RANK", rank)
-        assert devices.pick() == torch.device("cuda", gpu)
+        assert devices.pick() == current[-1] == torch.device("cuda", gpu)
 
 
 def test_a_device_that_is_not_here_is_refused():

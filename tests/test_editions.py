@@ -98,6 +98,9 @@ def test_editions_are_found_by_name_and_path(book, tmp_path):
     path.write_text("title: Mine\nparameter: {num_images: 6}\n")
     with pytest.raises(ValueError, match="nearest: 'parameters'"):
         editions.load(str(path), book)
+    path.write_text("title: [Mine")
+    with pytest.raises(ValueError, match=r"mine.yaml is not YAML"):
+        editions.load(str(path), book)
     with pytest.raises(ValueError, match=r"unknown edition 'smok'.*'smoke'"):
         editions.load("smok", book)
 

@@ -19,6 +19,7 @@ with open("order.txt", "a") as out: out.write(f"end {name}\\n")
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VITSCOPE_RUNS", str(tmp_path / "runs"))
     return tmp_path
 
 
@@ -39,6 +40,20 @@ def test_one_failure_stops_only_what_needs_it(here):
     assert "no such luck" in (here / "runs/broken/log.txt").read_text()
 
 
+def test_trainings_share_the_gpus_evenly(here):
+    tell = (
+        "import os, sys, time\n"
+        "gpu = os.environ['CUDA_VISIBLE_DEVICES']\n"
+        "os.mkdir(gpu)  # fails while another training is on it\n"
+        "time.sleep(0.5)\nos.rmdir(gpu)\nprint(gpu)"
+    )
+    needs = {name: set() for name in "abcd"}
+    command = [sys.executable, "-c", tell]
+    assert fleet.fleet(command, needs, 2, ["GPU-a", "GPU-b"]) == {}
+    said = {(here / f"runs/{n}/log.txt").read_text().strip() for n in needs}
+    assert said == {"GPU-a", "GPU-b"}
+
+
 def test_several_are_trained_with_the_options_given(monkeypatch, capsys):
     calls = []
 
@@ -51,11 +66,12 @@ def test_several_are_trained_with_the_options_given(monkeypatch, capsys):
     failed = r"1 of 2 models .*\nmae_ft: out of memory .*log\.txt"
     with pytest.raises(fleet.TrainingError, match=failed):
         fleet.run(["mae", "mae_ft"], steps=1000, device="cpu", resume=False)
-    ((command, needs, jobs),) = calls
+    ((command, needs, jobs, gpus),) = calls
     options = ["--steps", "1000", "--device", "cpu", "--no-resume"]
     assert command[1:] == ["-m", "helpers.training", *options]
     assert needs == {"mae": {""}, "mae_ft": {"mae"}}
     assert jobs >= 1
+    assert gpus == []
     assert "mae_ft: 0.1 hours on its own" in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from helpers import layers, models
+from helpers import layers, models, patches
 from helpers.models import VisionModel
 
 VITS = [
@@ -276,3 +276,5 @@ def test_maps_with_channels_last_are_read_as_such() -> None:
     each, mean = (recorded(swin, "layers.0.out", t) for t in ("each", "mean"))
     torch.testing.assert_close(each["layers.0.out"], first.flatten(1, 2))
     torch.testing.assert_close(mean["layers.0.out"], first.mean((1, 2)))
+    found = patches.grids(swin, "layers.*.out")
+    assert list(found.values()) == [(16, 16), (8, 8)]

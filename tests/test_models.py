@@ -61,6 +61,12 @@ def test_a_local_file_is_loaded_with_its_head(weights: Path) -> None:
         torch.testing.assert_close(value, state[key])
 
 
+def test_a_distilled_deit_has_two_heads(tmp_path: Path) -> None:
+    name, path = "deit_tiny_distilled_patch16_224", tmp_path / "deit.pth"
+    torch.save(timm.create_model(name, num_classes=7).state_dict(), path)
+    assert models.load(f"{name}@{path}").module.num_classes == 7
+
+
 def test_a_torch_file_one_level_down(weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "tiny.pth"
     torch.save({"epoch": 3, "state_dict": load_file(weights)}, path)

@@ -343,6 +343,7 @@ def test_growth_over_the_blocks() -> None:
     assert np.isnan(fields.largest_step(-jump))
     assert np.isnan(fields.middle_growth(-jump))
     assert (fields.lower(even), fields.upper(even)) == (1.5, 10.5)
+    assert (fields.lower(even[:2]), fields.upper(even[:2])) == (0, 1)
 
 
 @pytest.mark.parametrize(

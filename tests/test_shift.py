@@ -82,6 +82,7 @@ def test_gap_is_a_paired_difference():
     found = shift.gap(np.ones(200), frozen)
     assert found.value == 0.5
     assert found.low == pytest.approx(0.43, abs=0.02)
+    assert shift.gap(np.ones(200) > 0, frozen > 0) == found
     same = shift.gap(frozen, frozen)
     assert (same.value, same.low, same.high) == (0, 0, 0)
 

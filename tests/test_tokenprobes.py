@@ -138,3 +138,8 @@ def test_a_row_a_layer_token_and_repetition():
     assert table.accuracy.between(0, 1).all()
     with pytest.raises(ValueError, match="garment"):
         tokenprobes.probe(cnn, train, test, target="garmet")
+    with pytest.raises(ValueError, match="80 images are both"):
+        tokenprobes.probe(cnn, train, train)
+    other = images.load("wardrobe:unseen_fabrics", "test", limit=20)
+    with pytest.raises(ValueError, match="same classes of 'fabric'"):
+        tokenprobes.probe(cnn, train, other, target="fabric")

@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_with_identical_losses(
 
 @pytest.mark.parametrize("kind", ["damaged", "code", "other"])
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, kind: str) -> None:
-    path = checkpoints.place(tmp_path, "vit_cls")
+    path = checkpoints.place("vit_cls", tmp_path)
     path.parent.mkdir()
     harm = Harm(str(tmp_path / "harm"))
     torch.save({"code": harm}.get(kind, {"steps": 3}), path)
@@ -245,6 +245,17 @@ def test_muon_trains_what_lies_inside_blocks(name: str) -> None:
     kernels = [p for s in stages for p in s.parameters() if p.ndim > 1]
     assert set(map(id, inside["params"])) == set(map(id, kernels))
     assert all(p.ndim > 1 for p in rest[0]["params"])
+
+
+def test_a_rate_of_zero_moves_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(loop, "schedule", lambda *_: 0.0)
+    how = replace(recipe("vit_cls"), batch=2)
+    objective = loop.start("vit_cls", how)
+    before = {n: p.clone() for n, p in objective.named_parameters()}
+    muon = loop.optimiser(objective, how)
+    loop.one_step(objective, muon, how, 0, 1, torch.device("cpu"))
+    for name, parameter in objective.named_parameters():
+        torch.testing.assert_close(parameter, before[name], msg=name)
 
 
 def test_learning_rate_rises_and_falls() -> None:

@@ -74,9 +74,9 @@ def publish(edition: Edition, root: Path) -> Path:
         "pages": {p: {k: row[k] for k in kept} for p, row in rows.items()},
     }
     target = root / "data" / "results" / name
-    results.write(target / "claims.csv", table.getvalue())
     text = json.dumps(origin, indent=1, ensure_ascii=False)
     results.write(target / "provenance.json", text + "\n")
+    results.write(target / "claims.csv", table.getvalue())
     return target
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.editions import BACK, Job
-from helpers.paths import DATA, natural
+from helpers.paths import DATA, runs
 
 VERSIONS = ("torch", "timm")
 WORDS = {
@@ -89,7 +89,7 @@ def _data(text: str, values: Mapping[str, Any]) -> list[str]:
     ]
     files = {path for p in patterns for path in DATA.glob(p)}
     for name in re.findall(r"\bnatural/(\w+)", text):
-        files |= set(natural().glob(f"zoo/{name}.*safetensors"))
+        files |= set(runs().glob(f"natural/zoo/{name}.*safetensors"))
     found = [_content(path) for path in sorted(files) if path.is_file()]
     for value in values.values():
         for spec in value if isinstance(value, list) else [value]:
@@ -104,7 +104,7 @@ def _outside(spec: str) -> list[str]:
     They may be large, so their sizes and times stand for their bytes.
     """
     if spec == "natural":
-        spec = f"folder:{natural() / 'images.safetensors'}"
+        spec = f"folder:{runs() / 'natural' / 'images.safetensors'}"
     rest = re.split(r"[:@]", spec, maxsplit=1)[1:]
     path = Path(rest[0].split("?")[0]) if rest else None
     if path is None or not path.exists():

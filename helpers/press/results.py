@@ -6,7 +6,6 @@ other index and a killed run leaves nothing to repair.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import nbformat
 from filelock import FileLock, Timeout
 
 from helpers.editions import Edition, Job
+from helpers.paths import whole
 from helpers.press import provenance
 
 
@@ -92,10 +92,8 @@ def ledger(
 
 def write(path: Path, text: str) -> None:
     """Write a file so that readers find the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(text, "utf-8")
 
 
 def keep(
@@ -110,7 +108,7 @@ def keep(
     Args:
         folder: the edition's folder.
         job: the page.
-        part: the notebook as papermill wrote it.
+        part: the notebook as papermill wrote it; removed.
         made_from: see `provenance.inputs`.
         seconds: how long it took.
     """
@@ -127,3 +125,4 @@ def keep(
         "environment": provenance.environment(),
     }
     write(executed(folder, job), nbformat.writes(notebook))
+    part.unlink()

@@ -10,7 +10,6 @@ here, since a cell knows no other page.
 import hashlib
 import itertools
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -24,6 +23,7 @@ import pandas as pd
 from helpers import editions
 from helpers.choices import unknown
 from helpers.editions import BACK, Edition, Job
+from helpers.paths import whole
 from helpers.press import parameters, provenance, results
 from helpers.press.failures import Failure
 from helpers.press.workers import Task, execute
@@ -235,16 +235,15 @@ def write(joined: pd.DataFrame, path: Path) -> None:
 
     Values that are lists are written as JSON.
     """
-    check_target(path).parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    check_target(path)
     plain = joined.map(
         lambda v: json.dumps(v) if isinstance(v, list | dict) else v
     )
-    if path.suffix == ".csv":
-        plain.to_csv(part, index=False)
-    else:
-        plain.to_parquet(part, index=False)
-    os.replace(part, path)
+    with whole(path) as part:
+        if path.suffix == ".csv":
+            plain.to_csv(part, index=False)
+        else:
+            plain.to_parquet(part, index=False)
 
 
 def _split(text: str) -> tuple[str, list[str]]:

@@ -144,7 +144,7 @@ class _Crew:
             PageError: the page stopped; the partial notebook is kept.
         """
         with self.claim(task) as due:
-            if not due:
+            if not due or self.stopped:
                 return 0.0
             gpu = None if self.gpus.empty() else self.gpus.get()
             try:
@@ -175,6 +175,8 @@ class _Crew:
         )
         self.started[task] = start
         self.children[task] = child
+        if self.stopped:  # in between, so that `stop` did not see it
+            child.kill()
         assert child.stdin is not None
         assert child.stdout is not None
         try:

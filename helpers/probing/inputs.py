@@ -148,4 +148,9 @@ def positive(values: Sequence[float], what: str) -> tuple[float, ...]:
 
 def exact(x: Tensor) -> Tensor:
     """Raise to float64, on the CPU where the device has none."""
-    return (x.cpu() if x.device.type == "mps" else x).double()
+    return exactable(x).double()
+
+
+def exactable(x: Tensor) -> Tensor:
+    """Move to the CPU from a device that has no float64."""
+    return x.cpu() if x.device.type == "mps" else x

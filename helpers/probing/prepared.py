@@ -59,6 +59,7 @@ def reduced(
     else:
         source = torch.Generator().manual_seed(seed)
         axes = torch.randn(wide, width, generator=source, dtype=bank.dtype)
+        axes = axes.to(bank.device)  # the same projection on every device
     bank, queries = bank @ axes, queries @ axes
     scale = bank.var(0, correction=0).mean().sqrt()
     return bank / scale, queries / scale

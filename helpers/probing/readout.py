@@ -144,7 +144,7 @@ def readouts(
         found, _ = score(bank[~held], fit, bank[held], grid)
         for (name, s), scores in zip(sets.items(), found, strict=True):
             right = scores.argmax(2) == s.labels[held].to(scores.device)
-            shares = right.double().mean(1).tolist()
+            shares = right.cpu().double().mean(1).tolist()
             tried[name] = dict(zip(grid, shares, strict=True))
             chosen[name] = max(tried[name], key=tried[name].__getitem__)
     final = sorted(set(chosen.values()))

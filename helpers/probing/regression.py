@@ -76,7 +76,7 @@ def regressions(
         ValueError: targets that do not fit the bank, have no spread or are
             NaN, and what `ridge` refuses.
     """
-    bank = inputs.features(bank, "bank")
+    bank = inputs.exactable(inputs.features(bank, "bank"))
     if not inputs.varies(bank, bank[0]):
         raise inputs.ConstantFeaturesError()
     grid = sorted(inputs.positive(penalties, "penalties"), reverse=True)

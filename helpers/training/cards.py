@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 import helpers
-from helpers import photographs, zoo
-from helpers.training.checkpoints import RUNS, load, place
+from helpers import devices, photographs, zoo
+from helpers.training.checkpoints import load, place
 from helpers.training.evaluation import evaluate
 from helpers.training.loop import on_device, start
 from helpers.training.mae import MAE
@@ -38,17 +38,19 @@ def as_trained(facts: dict[str, Any]) -> Recipe:
 
 
 def finish(
-    name: str, runs: Path = RUNS, device: str | torch.device | None = None
+    name: str,
+    runs: Path | None = None,
+    device: str | torch.device | None = None,
 ) -> dict[str, Any]:
     """Evaluate a finished training and store its model and card in the zoo.
 
     Args:
         name: one of `zoo.NAMES`.
-        runs: folder of the checkpoints.
+        runs: folder of the checkpoints, `paths.runs()` by default.
         device: for the evaluation; the GPU when there is one, by default.
 
     Returns:
-        The card. `draft` is true when the run had fewer steps than the
+        The card. `draft` is true when the run saw fewer scenes than the
         recipe of that name asks for.
 
     Raises:
@@ -57,14 +59,14 @@ def finish(
     """
     full = recipe_of(name)
     device = on_device(device)
-    saved = load(place(runs, name), device)
+    saved = load(place(name, runs))
     steps = saved.steps
     if not saved.complete:
         raise ValueError(
             f"{name} has had {len(saved.losses)} of its {steps} steps"
         )
     recipe = as_trained(saved.recipe)
-    with torch.random.fork_rng():
+    with devices.own_draws(device):
         objective = start(name, recipe).to(device)
     objective.load_state_dict(saved.objective)
     objective.eval()

@@ -4,14 +4,13 @@ A checkpoint holds tensors and plain values only, so that reading one that
 came from elsewhere cannot run anything.
 """
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-RUNS = Path("runs")
+from helpers import paths
 
 
 @dataclass
@@ -43,20 +42,18 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write to a file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
         content = {f.name: getattr(self, f.name) for f in fields(self)}
-        torch.save(content, part)
-        os.replace(part, path)
+        with paths.whole(path) as part:
+            torch.save(content, part)
 
 
-def place(runs: Path, name: str) -> Path:
-    """Return the path of a model's checkpoint."""
-    return runs / name / "checkpoint.pt"
+def place(name: str, runs: Path | None = None) -> Path:
+    """Return the path of a model's checkpoint, in `paths.runs()` if asked."""
+    return (runs or paths.runs()) / name / "checkpoint.pt"
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint.
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint, onto the CPU.
 
     Raises:
         FileNotFoundError: when there is none.
@@ -65,7 +62,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"no training has left a checkpoint at {path}")
     try:
-        saved = torch.load(path, map_location=device, weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
         return Checkpoint(
             **{f.name: saved[f.name] for f in fields(Checkpoint)}
         )

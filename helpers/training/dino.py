@@ -90,8 +90,9 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (n, d) to logits (n, K), which are cosines."""
-        x = F.normalize(self.mlp(x), dim=-1)
-        return x @ F.normalize(self.prototypes, dim=-1).T
+        x = F.normalize(self.mlp(x).float(), dim=-1)
+        with torch.autocast(x.device.type, enabled=False):
+            return x @ F.normalize(self.prototypes, dim=-1).T
 
 
 def features(vit: nn.Module, x: Tensor) -> Tensor:

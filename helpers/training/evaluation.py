@@ -84,7 +84,7 @@ def _shares(
 ) -> dict[str, float]:
     """Return the accuracy of guesses (n,) by factor."""
     return {
-        factor: round((guess == truth[factor]).double().mean().item(), 4)
+        factor: round((guess == truth[factor]).float().mean().item(), 4)
         for factor, guess in guesses.items()
     }
 

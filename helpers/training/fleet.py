@@ -1,6 +1,7 @@
 """Many models at once: one process each, fine-tuning after its start.
 
-Each process writes its progress to `runs/<name>/log.txt`.
+Each process writes its progress to `runs/<name>/log.txt`. Where there are
+GPUs, the processes share them evenly.
 """
 
 import os
@@ -15,11 +16,14 @@ from concurrent.futures import (
 )
 from graphlib import TopologicalSorter
 from pathlib import Path
+from queue import SimpleQueue
 
-from helpers import photographs
+import torch
+
+from helpers import devices, photographs
 from helpers.architectures import NATURAL
 from helpers.training.cards import finish
-from helpers.training.checkpoints import RUNS, place
+from helpers.training.checkpoints import place
 from helpers.training.loop import on_device, pace, train
 from helpers.training.recipes import members, recipe
 
@@ -81,20 +85,27 @@ def run(
     ):
         command += [option, str(value)] if value is not None else []
     command += ["--no-resume"] * (not resume)
+    gpus: list[str] = []
+    if where.type == "cuda":
+        torch.cuda.empty_cache()  # the trainings need it more
+        gpus = devices.gpus() if device is None else gpus
     needs = {name: {given.init_from} for name, given in recipes.items()}
-    failed = fleet(command, needs, jobs or os.cpu_count() or 1)
+    failed = fleet(command, needs, jobs or os.cpu_count() or 1, gpus)
     if failed:
         raise TrainingError(
             f"{len(failed)} of {len(names)} models are not trained:\n"
             + "\n".join(
-                f"{name}: {why} ({place(RUNS, name).with_name('log.txt')})"
+                f"{name}: {why} ({place(name).with_name('log.txt')})"
                 for name, why in failed.items()
             )
         )
 
 
 def fleet(
-    command: Sequence[str], needs: dict[str, set[str]], jobs: int
+    command: Sequence[str],
+    needs: dict[str, set[str]],
+    jobs: int,
+    gpus: Sequence[str] = (),
 ) -> dict[str, str]:
     """Run a command for every name, each as soon as what it needs is done.
 
@@ -104,6 +115,7 @@ def fleet(
         command: gets a name as its last argument.
         needs: what each name needs; names that are no keys count as done.
         jobs: processes at once; they share the cores.
+        gpus: values of `CUDA_VISIBLE_DEVICES`; each process sees one.
 
     Returns:
         What failed: name to the last line of its log, or to what it needed.
@@ -115,11 +127,15 @@ def fleet(
     running: dict[Future[str], str] = {}
     ended: dict[str, str] = {}
     threads = max(1, (os.cpu_count() or 1) // jobs)
+    slots: SimpleQueue[dict[str, str]] = SimpleQueue()
+    for i in range(jobs):
+        gpu = {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}
+        slots.put({"OMP_NUM_THREADS": str(threads)} | gpu)
     with ThreadPoolExecutor(jobs) as pool:
         while True:
             for name in order.get_ready():
-                log = place(RUNS, name).with_name("log.txt")
-                job = pool.submit(_one, [*command, name], log, threads)
+                log = place(name).with_name("log.txt")
+                job = pool.submit(_one, [*command, name], log, slots)
                 running[job] = name
             if not running:
                 break
@@ -136,15 +152,19 @@ def fleet(
     }
 
 
-def _one(command: list[str], log: Path, threads: int) -> str:
+def _one(
+    command: list[str], log: Path, slots: SimpleQueue[dict[str, str]]
+) -> str:
     """Run a training; return "" or the last line of what it said."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    slot = slots.get()
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
             command,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            env=os.environ | slot,
         )
+    slots.put(slot)
     said = log.read_text("utf-8").strip().splitlines() or [""]
     return "" if done.returncode == 0 else said[-1] or "failed"

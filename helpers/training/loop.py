@@ -2,7 +2,8 @@
 
 Muon and AdamW, a linear warm-up and a cosine, a checkpoint now and then.
 Every step draws its scenes and its noise from (seed, step) alone, so a run
-that was killed and resumed has the losses of one that was not.
+that was killed and resumed has the losses of one that was not (on a GPU up to
+the order in which its kernels add).
 """
 
 import math
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from helpers import devices
 from helpers.training import data
-from helpers.training.checkpoints import RUNS, Checkpoint, load, place
+from helpers.training.checkpoints import Checkpoint, load, place
 from helpers.training.dino import DINO
 from helpers.training.finetune import Finetune
 from helpers.training.mae import MAE
@@ -101,7 +102,8 @@ def one_step(
     with bf16:
         loss: Tensor = objective(views, labels)
     for group in muon.param_groups:
-        group["lr"] = group["peak"] * schedule(recipe, step, steps)
+        rate = group["peak"] * schedule(recipe, step, steps)
+        group["lr"] = group["adamw_lr"] = rate  # the second: timm < 1.0.27
     muon.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(objective.parameters(), CLIP)
@@ -141,7 +143,7 @@ def train(
     device: str | torch.device | None = None,
     resume: bool = True,
     seconds: float | None = None,
-    runs: Path = RUNS,
+    runs: Path | None = None,
     recipe: Recipe | None = None,
 ) -> Path:
     """Train a model of the zoo, or go on with a training that was broken off.
@@ -156,7 +158,7 @@ def train(
         resume: go on from `runs/<name>/checkpoint.pt` when it is there and
             not complete.
         seconds: train about that long instead; the first steps are timed.
-        runs: folder of the checkpoints.
+        runs: folder of the checkpoints, `paths.runs()` by default.
         recipe: the one of `name` in `RECIPES`, by default.
 
     Returns:
@@ -170,10 +172,10 @@ def train(
     if steps is not None and seconds is not None:
         raise ValueError("give steps or seconds, not both")
     recipe, device = recipe or recipe_of(name), on_device(device)
-    path = place(runs, name)
+    path = place(name, runs)
     recipe = data.bound(recipe)
     recipe = for_cpu(recipe) if device.type == "cpu" else recipe
-    with torch.random.fork_rng():
+    with devices.own_draws(device):
         return _train(name, recipe, steps, seconds, device, resume, path)
 
 
@@ -186,7 +188,7 @@ def _train(
     resume: bool,
     path: Path,
 ) -> Path:
-    saved = load(path, device) if resume and path.is_file() else None
+    saved = load(path) if resume and path.is_file() else None
     if saved and saved.complete:
         wanted = recipe.steps if steps is None else steps
         if saved.recipe == asdict(recipe) and saved.steps == wanted:
@@ -212,6 +214,7 @@ def _train(
         losses, spent = saved.losses, saved.seconds
         objective.load_state_dict(saved.objective)
         muon.load_state_dict(saved.optimiser)
+        del saved
     recent: list[Tensor] = []
     first, begin = len(losses), time.monotonic()
     reported = kept = begin
@@ -224,7 +227,10 @@ def _train(
             losses += torch.stack(recent).tolist()
             recent.clear()
             if not math.isfinite(sum(losses)):
-                raise FloatingPointError(f"{name}: the loss is not finite")
+                raise ValueError(
+                    f"{name}: the loss is not finite after step {step + 1}; "
+                    "a resumed run begins at the last checkpoint"
+                )
         if report:
             speed = (step + 1 - first) / (now - begin)
             _report(name, losses, steps, speed, recipe.batch)
@@ -245,9 +251,9 @@ def _train(
 
 def describe(device: torch.device) -> str:
     """Name a device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} thread(s)"
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} thread(s)"
+    return devices.name(device)
 
 
 def _report(

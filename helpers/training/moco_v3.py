@@ -41,7 +41,8 @@ class InfoNCE(nn.Module):
         """Return the loss of queries and keys (n, d); keys get no gradient."""
         q = F.normalize(queries.float(), dim=1)
         k = F.normalize(keys.detach().float(), dim=1)
-        logits = q @ k.T / self.temperature
+        with torch.autocast(q.device.type, enabled=False):
+            logits = q @ k.T / self.temperature
         target = torch.arange(len(q), device=q.device)
         return 2 * self.temperature * F.cross_entropy(logits, target)
 

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from helpers import devices
 from helpers.architectures import PATCH, SIZE
+from helpers.probing.inputs import exact
 from helpers.training.data import shown
 from helpers.training.mae import MAE, patchify, shuffle, unpatchify
 from helpers.training.objective import normalise, to_pixels
@@ -71,25 +73,25 @@ def reconstruction(model: MAE) -> dict[str, float]:
     """
     like = next(model.parameters())
     inputs = 9 * (PATCH**2 * 3 + 1)
-    moments = torch.zeros(inputs, inputs, dtype=torch.float64).to(like.device)
+    moments = exact(torch.zeros(inputs, inputs, device=like.device))
     cross = moments[:, : PATCH**2 * 3].clone()
     errors = []
-    with torch.random.fork_rng():
+    with devices.own_draws(like.device):
         torch.manual_seed(0)
         for x, order in _parts(model, "train", FIT):
             patches, hidden = patchify(x), model.hides(order)
-            rows = surroundings(patches, hidden)[hidden].double()
+            rows = exact(surroundings(patches, hidden)[hidden])
             moments += rows.T @ rows
-            cross += rows.T @ targets(patches)[hidden].double()
+            cross += rows.T @ exact(targets(patches)[hidden])
         mean = cross[-1] / moments[-1, -1]
         moments.diagonal().add_(PENALTY)
         weight = torch.linalg.solve(moments, cross)
         for x, order in _parts(model, "test", TEST):
             guess, hidden = model.reconstruct(x, order)
             patches = patchify(x)
-            target = targets(patches)[hidden].double()
-            rows = surroundings(patches, hidden)[hidden].double()
-            drawn = (guess[hidden].double(), mean, rows @ weight)
+            target = exact(targets(patches)[hidden])
+            rows = exact(surroundings(patches, hidden)[hidden])
+            drawn = (exact(guess[hidden]), mean, rows @ weight)
             errors.append([(d - target).square().mean() for d in drawn])
     means = torch.tensor(errors).mean(0).tolist()
     names = ("model", "mean_patch", "linear")
