@@ -23,7 +23,6 @@ from nbformat import NotebookNode
 from helpers import published
 from helpers.choices import unknown
 from helpers.intervals import (
-    CONFIDENCE,
     Estimate,
     bootstrap,
     estimate,
@@ -35,7 +34,6 @@ from helpers.minibatch import Similarity
 from helpers.paths import DATA, checkout
 
 __all__ = [
-    "CONFIDENCE",
     "Claim",
     "Estimate",
     "Verdict",

@@ -36,7 +36,7 @@ from helpers.samples import Sample, sample
 if TYPE_CHECKING:
     from helpers.models import VisionModel
 
-__all__ = ["MODULES", "Probed", "Sample", "modules", "probe", "sample"]
+__all__ = ["MODULES", "Probed", "modules", "probe", "sample"]
 
 MODULES = {
     "ln1": "LN1",

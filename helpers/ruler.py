@@ -22,7 +22,6 @@ def groups(
     images: Images,
     sizes: Sequence[int],
     group_size: int,
-    layers: str = "out",
 ) -> list[Group]:
     """Measure CKA apart for groups of images and sizes of minibatches.
 
@@ -32,10 +31,10 @@ def groups(
         images: an incomplete last group is left out.
         sizes: minibatch sizes, divisors of `group_size`.
         group_size: images in a group.
-        layers: which layers of both models, all tokens flattened.
 
     Returns:
-        For each group, a measurement by minibatch size.
+        For each group, a measurement of all block outputs, tokens flattened,
+        by minibatch size.
 
     Raises:
         ValueError: a size that does not divide the group, or fewer images
@@ -53,8 +52,8 @@ def groups(
         model_x, model_y, batch_size=group_size, drop_last=True
     ):
         with (
-            record(model_x, layers, reduce=gram) as in_x,
-            record(model_y, layers, reduce=gram) as in_y,
+            record(model_x, "out", reduce=gram) as in_x,
+            record(model_y, "out", reduce=gram) as in_y,
         ):
             model_x(x)
             model_y(y)

@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler, normalize
 
 from helpers import images, models, modulewise
-from helpers.modulewise import Sample
 from helpers.probing import prepared
 from helpers.probing.readout import hold_out
+from helpers.samples import Sample
 
 LAYERS = ("blocks.0.out", "blocks.0.act")
 

@@ -20,6 +20,7 @@ from helpers.drawing.pictures import png
 from helpers.drawing.theme import PANEL
 
 SIDE_AT_MOST = 64
+DECADES = 3  # powers of ten that the colours span
 VIRIDIS: Sequence[tuple[int, int, int]] = (
     *((68, 1, 84), (72, 36, 117), (65, 68, 135), (53, 95, 141)),
     *((42, 120, 142), (33, 145, 140), (34, 168, 132), (68, 191, 112)),
@@ -36,13 +37,12 @@ def frames(
     value: str = "field",
     caption: str = "layer",
     title: str = "",
-    decades: float = 3.0,
     facet: str | None = None,
 ) -> Any:
     """Draw maps as pictures in logarithmic colours.
 
     Each map has its own scale: yellow is its largest value, and dark violet
-    a value `decades` powers of ten below, or less.
+    a thousandth of it, or less.
 
     Args:
         table: one row a map.
@@ -53,7 +53,6 @@ def frames(
             than 64 cells a side is averaged down.
         caption: column of words that stand below each map.
         title: chart title.
-        decades: length of the colour scale.
         facet: column with one panel a value.
 
     Returns:
@@ -66,8 +65,7 @@ def frames(
     enc.single(data, [facet, choose])
     maps = [_checked(field) for field in data[value]]
     data[value] = [
-        f"data:image/png;base64,{png(_coloured(field, decades))}"
-        for field in maps
+        f"data:image/png;base64,{png(_coloured(field))}" for field in maps
     ]
     shape = maps[0].shape
     base = alt.Chart()
@@ -87,7 +85,7 @@ def frames(
     chart = alt.layer(picture, words).properties(
         width=PANEL, height=round(PANEL * shape[0] / shape[1])
     )
-    note = f"yellow: the largest value; violet: {10**-decades:g} of it or less"
+    note = f"yellow: the largest value; violet: {10**-DECADES:g} of it or less"
     return finish(chart, data, description, [title, note], facet, choose)
 
 
@@ -104,7 +102,7 @@ def _checked(field: Any) -> NDArray[np.float64]:
     return values
 
 
-def _coloured(field: NDArray[np.float64], decades: float) -> Image.Image:
+def _coloured(field: NDArray[np.float64]) -> Image.Image:
     """Turn a map into colours; a map of zeros is dark all over."""
     shrink = min(1.0, SIDE_AT_MOST / max(field.shape))
     height, width = (max(1, round(side * shrink)) for side in field.shape)
@@ -114,7 +112,7 @@ def _coloured(field: NDArray[np.float64], decades: float) -> Image.Image:
         )
     )
     top = small.max() or 1.0
-    level = 1 + np.log10(np.maximum(small / top, 10**-decades)) / decades
+    level = 1 + np.log10(np.maximum(small / top, 10**-DECADES)) / DECADES
     palette = Image.fromarray(np.rint(255 * level).astype(np.uint8))
     anchors = np.linspace(0, 1, len(VIRIDIS))
     shades = np.linspace(0, 1, 256)

@@ -36,7 +36,6 @@ def pictures(
     *,
     description: str,
     title: str = "",
-    alts: Sequence[str] | None = None,
     side: int = 96,
     columns: int | None = None,
 ) -> Html:
@@ -45,10 +44,9 @@ def pictures(
     Args:
         images: PIL images, or uint8 arrays or CPU tensors of shape (h, w),
             (h, w, 3) or (3, h, w), at most 512 pixels a side.
-        labels: a caption for each image.
+        labels: a caption for each image; also the words that stand for it.
         description: what the images show together, in a sentence.
         title: a heading above them.
-        alts: words that stand for each image; by default its label.
         side: least width of an image on the page, in CSS pixels.
         columns: images in a row; as many as there is room for by default.
 
@@ -63,15 +61,12 @@ def pictures(
             f"got {len(shown)} images; expected 1 to {PICTURES_AT_MOST}"
         )
     captions = list(labels or [""] * len(shown))
-    words = list(
-        alts or [c or f"image {i + 1}" for i, c in enumerate(captions)]
-    )
-    for what, given in (("labels", captions), ("alts", words)):
-        if len(given) != len(shown):
-            raise ValueError(
-                f"{len(shown)} images and {len(given)} {what}; expected one "
-                "an image"
-            )
+    if len(captions) != len(shown):
+        raise ValueError(
+            f"{len(shown)} images and {len(captions)} labels; expected one "
+            "an image"
+        )
+    words = [c or f"image {i + 1}" for i, c in enumerate(captions)]
     cells = [
         f'<figure style="margin:0"><img src="data:image/png;base64,{png}" '
         f'alt="{escape(alt)}" style="width:100%;image-rendering:pixelated">'

@@ -10,7 +10,6 @@ import altair as alt
 import pandas as pd
 
 from helpers.drawing import encodings as enc
-from helpers.drawing.encodings import Range
 from helpers.drawing.panels import finish
 from helpers.drawing.theme import SEQUENTIAL
 
@@ -74,8 +73,6 @@ def token_maps(
     description: str,
     value: str = "cka",
     title: str = "",
-    value_title: str = "CKA",
-    domain: Range = None,
     own_scale: bool = False,
     choose: str | None = None,
 ) -> Any:
@@ -92,11 +89,9 @@ def token_maps(
             `token_row` and `token_column` (missing for tokens that stand at
             no patch), `row` and `column`, places counted from 0.
         description: what the chart shows, in a sentence, for screen readers.
-        value: column of numbers; NaN means undefined and bears a cross.
+        value: column of CKA, in colours from 0 to the largest; NaN means
+            undefined and bears a cross.
         title: chart title.
-        value_title: what the numbers are, with their unit.
-        domain: values at the ends of the colour scale; by default 0 and the
-            table's largest.
         own_scale: whether the colours of each choice end at its own largest
             value, for maps of very different strength.
         choose: column whose value the reader chooses.
@@ -119,9 +114,9 @@ def token_maps(
     x = alt.X("_x:Q", axis=None, scale=alt.Scale(domain=[0, wide]))
     y_scale = alt.Scale(domain=[-top, tall], reverse=True)
     y = alt.Y("_y:Q", axis=None, scale=y_scale)
-    low, high = domain or (0.0, float(data["_value"].max()))
+    high = float(data["_value"].max())
     scale = alt.Scale(
-        domainMin=low, domainMax=high, scheme=SEQUENTIAL, clamp=True
+        domainMin=0, domainMax=high, scheme=SEQUENTIAL, clamp=True
     )
     if own_scale and choose:
         largest = data.groupby(choose)["_value"].max().to_json()
@@ -129,7 +124,7 @@ def token_maps(
     colour = alt.Color(
         "_value:Q",
         scale=scale,
-        legend=alt.Legend(title=value_title, gradientLength=200),
+        legend=alt.Legend(title="CKA", gradientLength=200),
     )
     pointed = alt.selection_point(
         name="pointed",
@@ -161,7 +156,7 @@ def token_maps(
             y2="_y2:Q",
             tooltip=[
                 alt.Tooltip("_name:N", title=what),
-                alt.Tooltip("_says:N", title=value_title),
+                alt.Tooltip("_says:N", title="CKA"),
             ],
         )
         outline = base.transform_filter(marked).mark_rect(
