@@ -9,7 +9,7 @@ import shlex
 import sys
 
 from helpers import editions
-from helpers.press import sweeps
+from helpers.editions import cells
 
 
 workdir: workflow.basedir
@@ -20,7 +20,7 @@ OVER = shlex.split(config.get("over", ""))
 EDITION = config.get("edition", editions.DEFAULT)
 WORDS = [*PAGES, "--edition", EDITION, *(f"--over={text}" for text in OVER)]
 SWEEP = shlex.join([sys.executable, "-m", "helpers", "sweep", *WORDS])
-CELLS = sweeps.cells(editions.load(EDITION, Path()), Path(), PAGES, OVER)
+CELLS = cells.cells(editions.load(EDITION, Path()), Path(), PAGES, OVER)
 
 
 rule table:

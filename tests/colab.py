@@ -20,7 +20,7 @@ import nbformat
 import yaml
 
 from helpers import editions
-from helpers.paths import checkout
+from helpers.runtime.paths import checkout
 
 ROOT = checkout()
 FOLDER = ROOT / "_build" / "colab"

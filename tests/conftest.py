@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from helpers import editions
-from helpers.press import execution, publishing
-from helpers.press.execution import Outcome
+from helpers.editions import run
+from helpers.editions.run import Outcome
+from helpers.editions.site import build
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,7 +21,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def smoke() -> Outcome:
     """The book at smoke size; pages that are up to date are not run again."""
-    return execution.run(editions.load("smoke", ROOT), ROOT, workers=2)
+    return run.run(editions.load("smoke", ROOT), ROOT, workers=2)
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +32,4 @@ def site(request: pytest.FixtureRequest) -> Path:
         return Path(given)
     outcome: Outcome = request.getfixturevalue("smoke")
     assert not outcome.failed, "\n\n".join(map(str, outcome.failed))
-    return publishing.build(editions.load("smoke", ROOT), ROOT).parent
+    return build(editions.load("smoke", ROOT), ROOT).parent

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 
 import helpers
-from helpers import devices, photographs, zoo
+from helpers.lab import photographs
+from helpers.models import zoo
+from helpers.runtime import devices
 from helpers.training.checkpoints import load, place
 from helpers.training.evaluation import evaluate
 from helpers.training.loop import on_device, start

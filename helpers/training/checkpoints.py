@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from helpers import paths
+from helpers.runtime import paths
 
 
 @dataclass

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers import photographs
-from helpers.architectures import SIZE
+from helpers.lab import photographs
+from helpers.lab.architectures import SIZE
+from helpers.lab.wardrobe import compose
 from helpers.training.recipes import Recipe
-from helpers.wardrobe import compose
 
 FACTORS = ("garment", "fabric", "class")
 SCENES = 10_000_000

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from helpers.architectures import PATCH
+from helpers.lab.architectures import PATCH
 from helpers.training.augment import augment
 from helpers.training.objective import (
     Objective,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from helpers.probing.readout import readouts
+from helpers.probes.selection import readouts
 from helpers.training.data import shown
 from helpers.training.objective import normalise
 from helpers.training.recipes import Recipe

@@ -4,7 +4,7 @@ All weights move; the head is new, everything below it starts from a model of
 the zoo (Shekhar et al. 2022, section 2.5; Raghu et al. 2021, appendix G).
 """
 
-from helpers import zoo
+from helpers.models import zoo
 from helpers.training.recipes import Recipe
 from helpers.training.supervised import Supervised
 

@@ -20,8 +20,9 @@ from queue import SimpleQueue
 
 import torch
 
-from helpers import devices, photographs
-from helpers.architectures import NATURAL
+import helpers.training.natural_images as natural_images
+from helpers.lab.architectures import NATURAL
+from helpers.runtime import devices
 from helpers.training.cards import finish
 from helpers.training.checkpoints import place
 from helpers.training.loop import on_device, pace, train
@@ -55,7 +56,7 @@ def run(
         resume: go on with what was broken off.
         jobs: processes at once; one a CPU core by default.
         images: spec of the set that the photographs are made from, where a
-            natural model is among the names; see `photographs.prepare`.
+            natural model is among the names; see `natural_images.prepare`.
 
     Raises:
         ValueError: for an unknown name, images that no name asks for, or a
@@ -65,7 +66,7 @@ def run(
     names = members(names)
     recipes = {name: recipe(name) for name in names}
     if any(name.startswith(NATURAL) for name in names):
-        photographs.prepare(images)
+        natural_images.prepare(images)
     elif images:
         raise ValueError("--images is for natural models; the lab has its own")
     where = on_device(device)

@@ -17,8 +17,8 @@ import torch
 from timm.optim.muon import Muon
 from torch import Tensor
 
-from helpers import devices
-from helpers.training import data
+import helpers.training.data as data
+from helpers.runtime import devices
 from helpers.training.checkpoints import Checkpoint, load, place
 from helpers.training.dino import DINO
 from helpers.training.finetune import Finetune

@@ -11,8 +11,8 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from helpers import zoo
-from helpers.architectures import HEAD_WIDTH, PATCH, SIZE
+from helpers.lab.architectures import HEAD_WIDTH, PATCH, SIZE
+from helpers.models import zoo
 from helpers.training.objective import Objective, sine_positions
 from helpers.training.recipes import Recipe, recipe
 

@@ -12,8 +12,8 @@ import torch
 from timm.layers import PatchDropout
 from torch import Tensor, nn
 
-from helpers import zoo
-from helpers.architectures import PREPROCESSING
+from helpers.lab.architectures import PREPROCESSING
+from helpers.models import zoo
 from helpers.training.augment import augment
 from helpers.training.recipes import Recipe
 

@@ -10,8 +10,8 @@ schedule into fewer steps and marks the result as a draft.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from helpers.architectures import NATURAL, plain
-from helpers.photographs import SPEC
+from helpers.lab.architectures import NATURAL, plain
+from helpers.lab.photographs import SPEC
 
 
 @dataclass(frozen=True)

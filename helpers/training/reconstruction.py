@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers import devices
-from helpers.architectures import PATCH, SIZE
-from helpers.probing.inputs import exact
+from helpers.lab.architectures import PATCH, SIZE
+from helpers.probes.checks import exact
+from helpers.runtime import devices
 from helpers.training.data import shown
 from helpers.training.mae import MAE, patchify, shuffle, unpatchify
 from helpers.training.objective import normalise, to_pixels

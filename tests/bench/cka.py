@@ -27,8 +27,8 @@ import torch
 import torch_cka
 from torch import Tensor, nn
 
-from helpers import cka, layers, models
-from tests.test_cka import oracle, related
+from helpers import cka, features, models
+from tests.cka.test_cka import oracle, related
 
 SUBLAYERS = "ln1,attn,mid,ln2,fc1,act,fc2,out"
 MODULES = ("norm1", "attn", "drop_path1", "norm2", "mlp.fc1", "mlp.act")
@@ -125,7 +125,7 @@ def contenders(work: Workload, device: str, batches: int):
     pixels = torch.randn(shape, device=device)
     parts = MODULES if work.selection == SUBLAYERS else ("",)
     hooks = [f"blocks.{i}.{p}".rstrip(".") for i in range(12) for p in parts]
-    assert len(hooks) == len(layers.names(x, work.selection))
+    assert len(hooks) == len(features.names(x, work.selection))
 
     def bare():
         for part in pixels.split(work.batch):
@@ -224,8 +224,8 @@ def errors(device: str):
     }
     hooks = [f"taps.{i}" for i in range(4)]
     table = {}
-    for case, features in cases.items():
-        x = torch.tensor(features, dtype=torch.float32, device=device)
+    for case, each in cases.items():
+        x = torch.tensor(each, dtype=torch.float32, device=device)
         listed = [list(b.unbind(1)) for b in x]
         exact = [[f.cpu().numpy() for f in b] for b in listed]
         want = oracle(exact, exact)

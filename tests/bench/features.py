@@ -11,7 +11,8 @@ quietest round counts.
 import numpy as np
 import torch
 
-from helpers import features, layers, models, modulewise
+from helpers import features, models
+from helpers.probes import modules
 from tests.bench.cka import SUBLAYERS, Batches
 from tests.bench.probes import seconds
 
@@ -51,7 +52,7 @@ def size(spec: str) -> None:
     model = models.load(spec)
     images = Batches(torch.randn(1, *model.preprocessing["input_size"]), 1)
     kept = features.pooled(model, images, SUBLAYERS, ["mean"], 1)
-    with layers.record(
+    with features.record(
         model, SUBLAYERS, "each", lambda x: torch.tensor(x.nbytes)
     ) as tape:
         model(images.pixels)
@@ -65,7 +66,7 @@ def size(spec: str) -> None:
 
 def main() -> None:
     """Print both."""
-    assert set(SUBLAYERS.split(",")) <= set(modulewise.MODULES)
+    assert set(SUBLAYERS.split(",")) <= set(modules.MODULES)
     torch.manual_seed(0)
     print("\ncpu: pooled features, float32, one thread")
     cost("lab/vit_cls?random")

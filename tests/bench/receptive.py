@@ -14,7 +14,8 @@ from functools import partial
 
 import torch
 
-from helpers import images, layers, models, receptive
+from helpers import features, images, models
+from helpers.measures import layer_positions, receptive_fields
 
 IMAGES, CHANNELS, ROUNDS = 16, 8, 3
 LAYERS = {
@@ -26,8 +27,10 @@ LAYERS = {
 
 def outputs(model, layer, x):
     """The central position of a layer, (n, d), on the graph."""
-    pick = partial(receptive._pick, model, x.shape[2:], (0.5, 0.5))
-    with layers.record(model, layer, "each", pick) as tape:
+    pick = partial(
+        layer_positions.take_position, model, x.shape[2:], (0.5, 0.5)
+    )
+    with features.record(model, layer, "each", pick) as tape:
         model.module(x)
     return tape[layer]
 
@@ -66,7 +69,7 @@ def vmapped(z, x):
 def ours(z, x):
     """All images and, where there is room, several channels."""
     drawn = torch.arange(CHANNELS, device=z.device).expand(len(x), -1)
-    receptive._absolute_gradients(z, x, drawn, 1)
+    receptive_fields._absolute_gradients(z, x, drawn, 1)
     return CHANNELS * len(x)
 
 
@@ -120,7 +123,7 @@ def precision() -> None:
     scenes = images.load("wardrobe", limit=32)
     print("\nlab/vit_cls?random blocks.3.out: radius in image widths")
     for channels in (None, 24, 6):
-        found = receptive.fields(
+        found = receptive_fields.fields(
             model, scenes, "blocks.3.out", channels=channels
         )
         radius = found.summary()

@@ -1,0 +1,99 @@
+"""Verdicts on pages, and the ledger of all.
+
+`show` puts the verdicts on the page in a form that the ledger reads back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+
+import helpers.claims.published as published
+import helpers.claims.verdict_table as verdict_table
+from helpers.claims.statements import claims, find
+from helpers.claims.verdicts import Verdict
+from helpers.runtime.paths import checkout
+
+KEY = "vitscope_claims"  # in the metadata of a cell's output
+
+
+class Shown:
+    """Verdicts as a page shows them: a table, and data for the ledger."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        self.verdicts = list(verdicts)
+
+    def _repr_mimebundle_(
+        self, **_: Any
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        rows = [asdict(verdict) for verdict in self.verdicts]
+        text = [
+            f"{claims()[v.claim].statement} {v.verdict}" for v in self.verdicts
+        ]
+        shown = str(verdict_table.verdicts(table(rows)))
+        return (
+            {"text/html": shown, "text/plain": "\n".join(text)},
+            {KEY: rows},
+        )
+
+
+def show(*verdicts: Verdict) -> Shown:
+    """Put verdicts on the page and into the ledger."""
+    return Shown(verdicts)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join verdicts with what is claimed, one dictionary a claim.
+
+    `published` has the verdicts of other editions, by the edition.
+    """
+    others = published.read(without=ledger()["edition"])
+    return [
+        {
+            **asdict(find(row["claim"])),
+            **row,
+            "published": {
+                edition: known[row["claim"]]
+                for edition, known in others.items()
+                if row["claim"] in known
+            },
+        }
+        for row in rows
+    ]
+
+
+def verdicts_in(notebook: NotebookNode) -> list[dict[str, Any]]:
+    """Read the verdicts back from an executed notebook."""
+    found: list[dict[str, Any]] = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            found += output.get("metadata", {}).get(KEY, [])
+    return found
+
+
+def ledger() -> dict[str, Any]:
+    """Read the ledger of the run that executes this page.
+
+    Outside a run: that of the last run of the lab edition in this checkout.
+
+    Returns:
+        The edition, and for each page its seconds, parameters, verdicts and
+        environment. No pages when nothing has run yet.
+    """
+    given = os.environ.get("VITSCOPE_LEDGER")
+    try:
+        path = (
+            Path(given)
+            if given
+            else checkout() / "_build/editions/lab/ledger.json"
+        )
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {"edition": "none", "pages": {}}
+    return content

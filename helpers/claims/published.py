@@ -1,0 +1,58 @@
+"""Numbers of editions that need more than a laptop, kept with the book.
+
+`data/results/<edition>/` holds `claims.csv`, one row a claim with its effect,
+interval and verdict, and `provenance.json`: versions, device, and the models
+by their hashes. `vitscope publish` writes both; pages and the ledger show the
+verdicts beside their own. Editing a verdict there has no effect: whenever the
+files are read, effects and intervals are judged again.
+"""
+
+import csv
+import json
+from typing import Any
+
+from helpers.claims.statements import claims
+from helpers.claims.verdicts import Verdict, judge, not_measurable
+from helpers.intervals.estimates import Estimate
+from helpers.runtime.paths import DATA
+
+FOLDER = DATA / "results"
+COLUMNS = ("claim", "page", "verdict", "effect", "low", "high", "note")
+
+
+def read(without: str = "") -> dict[str, dict[str, dict[str, Any]]]:
+    """Read the published verdicts.
+
+    Args:
+        without: an edition that is not wanted.
+
+    Returns:
+        What an edition is called (its name, and whether its models were
+        drafts) to claim to verdict, of the claims that the book still makes.
+    """
+    found = {}
+    for path in sorted(FOLDER.glob("*/claims.csv")):
+        name = path.parent.name
+        if name == without:
+            continue
+        origin = json.loads(
+            path.with_name("provenance.json").read_text("utf-8")
+        )
+        if any(model.get("draft") for model in origin["models"].values()):
+            name += " (draft models)"
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        found[name] = {
+            row["claim"]: vars(_verdict(row))
+            for row in rows
+            if row["claim"] in claims()
+        }
+    return found
+
+
+def _verdict(row: dict[str, str]) -> Verdict:
+    claim, note = row["claim"], row["note"]
+    if not row["effect"]:
+        return not_measurable(claim, note)
+    numbers = (float(row[name]) for name in ("effect", "low", "high"))
+    return judge(claim, Estimate(*numbers), note)

@@ -1,0 +1,107 @@
+"""Claims with their measured effects and verdicts, as a table.
+
+Plain HTML that reads well without a style sheet, in a notebook, and better
+with the book's.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from helpers.runtime.errors import unknown
+from helpers.runtime.markup import Html
+
+SIGNS = {
+    "holds": ("✓", "holds"),
+    "does not hold": ("✗", "fails"),
+    "undecided": ("?", "undecided"),
+    "not measurable here": ("–", "unmeasured"),
+}
+"""For each verdict a sign and a CSS class: never colour alone."""
+
+
+def verdicts(
+    rows: Iterable[Mapping[str, Any]], *, title: str = "", link: bool = False
+) -> Html:
+    """Show claims with their measured effects and verdicts as a table.
+
+    Args:
+        rows: for each claim `statement` and `verdict`, and where there are
+            any `effect`, `low`, `high` (the interval), `border`, `side`
+            (`above` or `below`), `place` (in the paper), `printed` (the
+            paper's number), `note`, `page`, and `published`: by edition, the
+            `verdict`, `effect`, `low` and `high` it came to, which makes a
+            column for each.
+        title: the table's caption.
+        link: whether each statement leads to its `page`.
+
+    Raises:
+        ValueError: an unknown verdict.
+    """
+    body, text = [], []
+    rows = list(rows)
+    others = dict.fromkeys(e for row in rows for e in row.get("published", ()))
+    for row in rows:
+        verdict = str(row["verdict"])
+        claim = escape(str(row["statement"]))
+        if link and row.get("page"):
+            claim = f'<a href="{escape(str(row["page"]))}.html">{claim}</a>'
+        small = [row.get("place"), row.get("note")]
+        if row.get("printed"):
+            small.insert(1, f"in the paper: {row['printed']}")
+        notes = escape(" · ".join(str(s) for s in small if s))
+        body.append(
+            f"<tr><td>{claim}<br><small>{notes}</small></td>"
+            f"<td>{_effect(row)}</td><td>{_badge(verdict)}</td>"
+        )
+        text.append(f"{verdict}: {row['statement']}")
+        for edition in others:
+            other = row.get("published", {}).get(edition)
+            body.append(f'<td data-edition="{escape(edition)}">')
+            if other:
+                measured = "" if other["effect"] is None else _effect(other)
+                body.append(f"{_badge(other['verdict'])}<br>{measured}")
+                text.append(f"  {edition}: {other['verdict']}")
+            body.append("</td>")
+        body.append("</tr>")
+    head = "".join(
+        f'<th scope="col">{escape(name)}</th>'
+        for name in ("claim", "measured", "verdict", *others)
+    )
+    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    return Html(
+        f'<table class="verdicts">{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>",
+        "\n".join(text),
+    )
+
+
+def _badge(verdict: str) -> str:
+    """Write a verdict with its sign."""
+    if verdict not in SIGNS:
+        raise unknown("verdict", verdict, SIGNS)
+    sign, kind = SIGNS[verdict]
+    return (
+        f'<span class="verdict verdict-{kind}"><span aria-hidden="true">'
+        f"{sign}</span> {verdict}</span>"
+    )
+
+
+def _effect(row: Mapping[str, Any]) -> str:
+    """Format an effect, its interval and what was expected."""
+    value, low, high = (row.get(key) for key in ("effect", "low", "high"))
+    if value is None or math.isnan(value):
+        return "—"
+    parts = [f"<strong>{_plain(value)}</strong>"]
+    if low is not None and high is not None:
+        parts.append(f"<small>[{_plain(low)}, {_plain(high)}]</small>")
+    if row.get("border") is not None:
+        side = {"above": "&gt;", "below": "&lt;"}[row.get("side", "above")]
+        parts.append(f"<small>expected {side} {row['border']:g}</small>")
+    return "<br>".join(parts)
+
+
+def _plain(value: float) -> str:
+    """Format with three digits; 0 where only rounding is left."""
+    return f"{round(value, 12) + 0.0:.3g}"

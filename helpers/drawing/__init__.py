@@ -1,1 +1,0 @@
-"""What `helpers.charts` is made of; pages import that module alone."""

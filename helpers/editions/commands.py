@@ -1,0 +1,229 @@
+"""The commands of `vitscope` that run and build editions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helpers.editions.command_line import Parameterised, app, pairs, setting
+from helpers.runtime.paths import checkout
+
+
+@app.command(cls=Parameterised)
+def run(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="EDITION|PAGE", show_default=False),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        setting(
+            "Set a parameter of the pages named, or of every page that has "
+            "it; makes an edition of your own."
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--as", help="What to call that edition.")
+    ] = "own",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would run, and why.")
+    ] = False,
+    small: Annotated[
+        bool,
+        typer.Option(
+            "--smoke",
+            help="Try whether it would run: untrained models, few bundled "
+            "images, an edition of its own.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run what is up to date, too.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Pages at once.")
+    ] = 1,
+) -> None:
+    """Execute editions (default: lab) or single pages of an edition.
+
+    Pages whose results are up to date are not run again.
+    """
+    import helpers.editions.plan_listing as plan_listing
+    import helpers.editions.smoke as smoke
+    from helpers.editions import run as runner
+    from helpers.editions.edition import DEFAULT, load
+    from helpers.editions.jobs import amend, select
+
+    root = checkout()
+    chosen, pages = select(names or [], root)
+    failed = 0
+    for given in chosen or [DEFAULT]:
+        edition = load(given, root)
+        if parameter:
+            values = pairs(parameter)
+            edition = amend(edition, values, pages, root, name)
+        if small:
+            edition = smoke.rehearsal(edition, root)
+        if plan:
+            typer.echo(f"edition {edition.name}: {edition.title}")
+            typer.echo(plan_listing.plan(edition, root, pages))
+            continue
+        outcome = runner.run(edition, root, pages, force, jobs, say=typer.echo)
+        typer.echo(
+            f"edition {edition.name}: {len(outcome.executed)} pages executed, "
+            f"{len(outcome.reused)} up to date, {len(outcome.failed)} failed"
+        )
+        failed += len(outcome.failed)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(cls=Parameterised)
+def inspect(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The model.")],
+    images: Annotated[
+        str | None,
+        typer.Option(help="Image spec; the scenes of the lab by default."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        setting("Set another parameter of the page `your_model`."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in a browser.")
+    ] = True,
+) -> None:
+    """Report on one model with all measures of the book, as a page.
+
+    The report is an edition of its own; it is kept and not made anew while
+    nothing that it depends on has changed.
+    """
+    import re
+    import webbrowser
+
+    import helpers.editions.jobs as jobs
+    from helpers.editions import run as runner
+    from helpers.editions import site as sites
+    from helpers.editions.edition import DEFAULT, load
+
+    root, page = checkout(), "your_model"
+    given = [("model", spec), *([("images", images)] if images else [])]
+    given += pairs(parameter)
+    words = ["inspect", *(value for _, value in given)]
+    name = re.sub(r"[^\w]+", "-", " ".join(words)).strip("-")[-150:]
+    edition = load(DEFAULT, root)
+    edition = jobs.amend(edition, given, [page], root, name)
+    outcome = runner.run(edition, root, [page], say=typer.echo)
+    if outcome.failed:
+        raise typer.Exit(1)
+    site = sites.build(edition, root, say=typer.echo, only=page)
+    address = site.resolve().as_uri()
+    typer.echo(address)
+    if show and not webbrowser.open(address):
+        typer.echo("no browser here opens it; open the address above")
+
+
+@app.command(cls=Parameterised)
+def sweep(
+    pages: Annotated[list[str], typer.Argument(metavar="PAGE...")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=A,B,C",
+            help="A parameter and its values, separated by commas, or by "
+            "semicolons where values contain commas; once a parameter.",
+            show_default=False,
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        setting("Set a parameter of all cells."),
+    ] = None,
+    edition: Annotated[
+        str, typer.Option(help="Where the other parameters come from.")
+    ] = "lab",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Cells at once; one a GPU by default."
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write to .csv or .parquet."),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="CELL", help="One cell, as its folder is named."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing; join what is there.")
+    ] = False,
+) -> None:
+    """Execute pages at every combination of values, and join the verdicts.
+
+    Cells that are up to date are not run again, so that a sweep broken off
+    goes on when it is started again. Exit status 1 if a cell failed.
+    """
+    import helpers.editions.listings as listings
+    from helpers.editions import cells as sweep_cells
+    from helpers.editions import sweep as sweeps
+    from helpers.editions.edition import load
+    from helpers.runtime import devices
+
+    root = checkout()
+    if table:
+        sweeps.check_target(table)
+    base = load(edition, root)
+    cells = sweep_cells.cells(base, root, pages, over or [], pairs(parameter))
+    if only:
+        cells = sweep_cells.pick(cells, only)
+    failed = []
+    if not plan:
+        workers = jobs or max(1, len(devices.gpus()))
+        failed = sweeps.run(cells, workers, typer.echo)
+    joined = sweeps.table(cells)
+    typer.echo(listings.sweep(joined))
+    if table:
+        sweeps.write(joined, table)
+        typer.echo(table)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def build(
+    edition: Annotated[str, typer.Argument(help="Its name.")] = "lab",
+) -> None:
+    """Make the site of an edition from its executed pages."""
+    import helpers.editions.listings as listings
+    from helpers.editions import site as sites
+    from helpers.editions.edition import load
+
+    root = checkout()
+    found = load(edition, root)
+    index = sites.build(found, root, say=typer.echo)
+    typer.echo(listings.claims(found, root))
+    typer.echo(sites.summary(found, root))
+    typer.echo(index.resolve().as_uri())
+
+
+@app.command("new-edition")
+def new_edition(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Its name, for a file in data/editions; or a path, FILE.yaml."
+        ),
+    ],
+    models: Annotated[
+        str, typer.Option(help="Model specs, with commas between them.")
+    ],
+    images: Annotated[str, typer.Option(help="Image spec.")] = "wardrobe",
+) -> None:
+    """Write the file of an edition with your models, to edit and to run."""
+    from helpers.editions.new_edition import called, write
+
+    specs = [spec.strip() for spec in models.split(",") if spec.strip()]
+    path = write(name, specs, images, checkout())
+    typer.echo(f"{path}: look through it, then try")
+    typer.echo(f"vitscope run {called(path)} --plan")

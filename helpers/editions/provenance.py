@@ -1,0 +1,132 @@
+"""What a result was made from, as digests that can be compared.
+
+`inputs` names the parts, so that a reader learns which one changed. It finds
+the data of a page by the names in its text and parameters: a mention too many
+costs a needless run, a file that is named nowhere is not noticed.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from helpers.editions.edition import BACK
+from helpers.editions.jobs import Job
+from helpers.runtime.paths import DATA, runs
+
+VERSIONS = ("torch", "timm")
+WORDS = {
+    r"\bwardrobe\b": ["garments.npz"],
+    r"\bzoo\b|\blab/(?!\w)": ["zoo/*.safetensors", "zoo/zoo.json"],
+    r"\bclaims\b": ["claims.yaml", "results/*/*"],
+    r"\beditions\b": ["editions/*.yaml"],
+}
+"""What a page mentions, and the data that it then depends on."""
+
+
+def inputs(job: Job, rows: Mapping[str, Any]) -> dict[str, str]:
+    """Digest all that the result of a page depends on.
+
+    Args:
+        job: the page.
+        rows: the ledger's rows, which the pages at the back depend on.
+
+    Returns:
+        Part (source, parameters, helpers, data, versions, ledger) to digest.
+    """
+    package = Path(__file__).resolve().parents[1]
+    source = job.source.read_text("utf-8")
+    values = json.dumps(job.parameters, sort_keys=True)
+    parts = {
+        "source": _digest([source]),
+        "parameters": _digest([values]),
+        "helpers": _digest(map(_content, sorted(package.rglob("*.py")))),
+        "data": _digest(_data(source + values, job.parameters)),
+        "versions": " ".join(
+            f"{name} {importlib.metadata.version(name)}" for name in VERSIONS
+        ),
+    }
+    if job.page in BACK:
+        front = {page: rows[page] for page in rows if page not in BACK}
+        parts["ledger"] = _digest([json.dumps(front, sort_keys=True)])
+    return parts
+
+
+def key(parts: Mapping[str, str]) -> str:
+    """Join digests into one."""
+    return _digest(f"{name} {digest}" for name, digest in parts.items())
+
+
+def _digest(texts: Iterable[str]) -> str:
+    whole = hashlib.sha256()
+    for text in texts:
+        whole.update(text.encode() + b"\0")
+    return whole.hexdigest()
+
+
+def _content(path: Path) -> str:
+    """Name a file and digest its bytes."""
+    status = path.stat()
+    return path.name + _hashed(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _hashed(path: Path, size: int, modified: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _data(text: str, values: Mapping[str, Any]) -> list[str]:
+    """List the data that a page names, each with a digest."""
+    named = [found for word, found in WORDS.items() if re.search(word, text)]
+    patterns = [pattern for found in named for pattern in found]
+    patterns += [
+        f"zoo/{n}.*safetensors" for n in re.findall(r"\blab/(\w+)", text)
+    ]
+    files = {path for p in patterns for path in DATA.glob(p)}
+    for name in re.findall(r"\bnatural/(\w+)", text):
+        files |= set(runs().glob(f"natural/zoo/{name}.*safetensors"))
+    found = [_content(path) for path in sorted(files) if path.is_file()]
+    for value in values.values():
+        for spec in value if isinstance(value, list) else [value]:
+            if isinstance(spec, str):
+                found += _outside(spec)
+    return found
+
+
+def _outside(spec: str) -> list[str]:
+    """List the reader's own files: photographs, `folder:<path>`, `name@...`.
+
+    They may be large, so their sizes and times stand for their bytes.
+    """
+    if spec == "natural":
+        spec = f"folder:{runs() / 'natural' / 'images.safetensors'}"
+    rest = re.split(r"[:@]", spec, maxsplit=1)[1:]
+    path = Path(rest[0].split("?")[0]) if rest else None
+    if path is None or not path.exists():
+        return []
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [f"{f} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Describe what pages run on: versions, device, cores."""
+    from helpers.runtime import devices  # brings torch, which takes seconds
+
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in (*VERSIONS, "numpy", "altair")
+    }
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "device": devices.name(devices.pick()),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,137 @@
+"""What an edition would fetch, and what of it is here already.
+
+Sizes are those published or recorded in the tables of the helpers; weights of
+timm count four bytes a parameter. Nothing is fetched and nobody is asked.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers import models
+from helpers.images import hub, torchvision
+from helpers.models import releases, vision_model
+
+GB = 1e9
+BYTES = 4  # of a number in single precision
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Images that a page asks for.
+
+    Attributes:
+        spec: image set.
+        train: training images, 0 for none.
+        test: test images.
+    """
+
+    spec: str
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to fetch.
+
+    Attributes:
+        what: a model or image spec.
+        size: in bytes, about; None where it is not known.
+        here: bytes of it that are here.
+        note: what to know of it.
+    """
+
+    what: str
+    size: float | None
+    here: float = 0.0
+    note: str = ""
+
+    @property
+    def missing(self) -> float:
+        """Bytes to fetch, as far as the size is known."""
+        return max(0.0, (self.size or 0.0) - self.here)
+
+
+def of_model(spec: str, parameters: int) -> Item | None:
+    """Say what the weights of a model are to fetch; None where none are."""
+    name = spec.partition("?")[0]
+    if spec == models.untrained(spec) or "@" in name:
+        return None
+    if name.startswith(vision_model.LAB):
+        return None
+    if name.startswith(vision_model.RELEASE):
+        return _release(spec, name.removeprefix(vision_model.RELEASE))
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    size = float(BYTES * parameters)
+    repo = getattr(timm.get_pretrained_cfg(name), "hf_hub_id", None)
+    kept = repo and any(
+        isinstance(try_to_load_from_cache(repo, file), str) for file in WEIGHTS
+    )
+    return Item(spec, size, size if kept else 0.0)
+
+
+def _release(spec: str, name: str) -> Item:
+    from helpers.models import downloads
+
+    release = releases.get(name)
+    here = [
+        file.megabytes * 1e6
+        for file in release.files
+        if downloads.place(file.url).is_file()
+    ]
+    return Item(spec, release.megabytes * 1e6, sum(here), release.terms)
+
+
+def of_images(spec: str, draws: Iterable[Draw]) -> Item | None:
+    """Say what an image set is to fetch; None where it is here.
+
+    Args:
+        spec: image set.
+        draws: what pages ask of it. The files that a smaller sample needs
+            are among those of a larger one, so the largest counts.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "torchvision":
+        size = torchvision.check(rest).size
+        return Item(spec, _bytes(size), note="unless torchvision has it")
+    if kind != "hf" and spec not in hub.ALIASES:
+        return None
+    here = _in_hub_cache(hub.parse(spec).repo)
+    if spec not in hub.ALIASES:
+        return Item(spec, None, here, "size not known here")
+    known = hub.ALIASES[spec]
+    whole = _bytes(known.size)
+    if whole <= hub.WHOLE:
+        return Item(spec, whole, here, known.licence)
+    asked = [Draw(spec, 0, 0), *draws]
+    train = hub.SPARE * max(draw.train for draw in asked)
+    test = hub.SPARE * max(draw.test for draw in asked)
+    wanted = min(known.train, train) + min(known.test, test)
+    share = wanted / (known.train + known.test)
+    return Item(spec, whole * share, here, f"{share:.0%} of it")
+
+
+def _bytes(size: str) -> float:
+    """Read a size like `0.15 GB`."""
+    number = re.match(r"[\d.]+", size)
+    return float(number[0]) * GB if number else 0.0
+
+
+def _in_hub_cache(repo: str) -> float:
+    """Sum what the hub's cache has of a data set."""
+    from huggingface_hub import constants, file_download
+
+    folder = Path(
+        constants.HF_HUB_CACHE,
+        file_download.repo_folder_name(repo_id=repo, repo_type="dataset"),
+    )
+    blobs = folder / "blobs"
+    if not blobs.is_dir():
+        return 0.0
+    return float(sum(entry.stat().st_size for entry in os.scandir(blobs)))

@@ -1,1 +1,0 @@
-"""The widgets behind `helpers.explorers`; pages call that module."""

@@ -1,0 +1,149 @@
+"""Image sets of torchvision, by name: `torchvision:Flowers102`.
+
+Only sets whose reader unpickles nothing are here, since a pickle executes
+what it holds; CIFAR, MNIST and ImageNet are to be had as parquet files or
+folders. They are fetched once into torch's cache, checked by torchvision's
+own hashes. Do not use it for sets without one class an image.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import helpers.images.found as found
+from helpers.runtime.errors import unknown
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How torchvision calls the splits and the labels of a set.
+
+    Attributes:
+        labels: the attribute with the labels, or with pairs that end in one.
+        train: the split to train on; empty where a set has no splits.
+        test: the split to test on.
+        size: to download, about.
+        licence: as its authors state it.
+    """
+
+    labels: str
+    train: str
+    test: str
+    size: str
+    licence: str
+
+
+READERS = {
+    "Country211": Reader("targets", "train", "test", "11 GB", "CC of Flickr"),
+    "DTD": Reader("_labels", "train", "test", "0.6 GB", "research only"),
+    "EuroSAT": Reader("targets", "", "", "0.1 GB", "MIT"),
+    "FGVCAircraft": Reader(
+        "_labels", "trainval", "test", "2.7 GB", "research only"
+    ),
+    "Flowers102": Reader("_labels", "train", "test", "0.3 GB", "none stated"),
+    "Food101": Reader("_labels", "train", "test", "5 GB", "research only"),
+    "GTSRB": Reader("_samples", "train", "test", "0.3 GB", "none stated"),
+    "Imagenette": Reader(
+        "_samples", "train", "val", "1.5 GB", "Apache-2.0; ImageNet's terms"
+    ),
+    "OxfordIIITPet": Reader(
+        "_labels", "trainval", "test", "0.8 GB", "CC BY-SA 4.0"
+    ),
+    "RenderedSST2": Reader(
+        "_samples", "train", "test", "0.1 GB", "none stated"
+    ),
+    "STL10": Reader("labels", "train", "test", "2.6 GB", "none stated"),
+    "SUN397": Reader("_labels", "", "", "37 GB", "research only"),
+    "SVHN": Reader("labels", "train", "test", "0.3 GB", "not commercial"),
+}
+ELSEWHERE = {
+    "CIFAR10": "cifar10",
+    "CIFAR100": "cifar100",
+    "ImageNet": "imagenet:<path>",
+    "MNIST": "hf:ylecun/mnist",
+    "FashionMNIST": "hf:zalando-datasets/fashion_mnist",
+}
+
+
+def check(name: str) -> Reader:
+    """Refuse a set that cannot be read without a pickle.
+
+    Raises:
+        ValueError: unknown set, or one to be had elsewhere.
+    """
+    if name in ELSEWHERE:
+        raise ValueError(
+            f"torchvision's reader of {name} may unpickle its files, which "
+            f"can execute code; use {ELSEWHERE[name]!r}"
+        )
+    if name not in READERS:
+        raise unknown("torchvision set", name, READERS)
+    return READERS[name]
+
+
+def find(name: str, split: str) -> found.Found:
+    """Find the pictures of a set, fetching it when it is not there.
+
+    Args:
+        name: torchvision's name of the set.
+        split: `train` or `test`; where a set has none, every fifth picture
+            is for testing.
+
+    Raises:
+        ValueError: unknown set, or a damaged file.
+        ConnectionError: it is not in the cache and cannot be fetched.
+    """
+    reader = check(name)
+    own = {"train": reader.train, "test": reader.test}[split]
+    data = _open(name, {"split": own} if own else {})
+    labels = getattr(data, reader.labels)
+    if reader.labels == "_samples":
+        labels = [label for _, label in labels]
+    labels = np.asarray(labels, dtype=np.int64)
+    names = getattr(data, "classes", None) or range(int(labels.max()) + 1)
+
+    def read(rows: found.Index) -> list[Any]:
+        pictures = []
+        for i in map(int, rows):
+            try:
+                pictures.append(found.rgb(data[i][0]))
+            except Exception as error:  # as in files.decode
+                raise ValueError(
+                    f"unreadable image: number {i} of {name} ({error})"
+                ) from error
+        return pictures
+
+    return found.Found(
+        np.arange(len(labels)) if own else found.rows_of(len(labels), split),
+        labels,
+        tuple(map(str, names)),
+        read,
+        reader.licence,
+        f"torchvision.datasets.{name}",
+    )
+
+
+def _open(name: str, arguments: dict[str, str]) -> Any:
+    import torch.hub
+    import torchvision.datasets
+    from huggingface_hub import constants
+
+    root = Path(torch.hub.get_dir()).with_name("datasets")
+    root.mkdir(parents=True, exist_ok=True)
+    make = getattr(torchvision.datasets, name)
+    try:
+        return make(root, **arguments)
+    except RuntimeError as error:  # not there, or not whole
+        if constants.HF_HUB_OFFLINE:
+            raise ConnectionError(
+                f"{name} is not in {root} and HF_HUB_OFFLINE is set; load it "
+                "once with a network"
+            ) from error
+    try:
+        return make(root, download=True, **arguments)
+    except (OSError, RuntimeError) as error:
+        raise ConnectionError(
+            f"{name} could not be fetched into {root}: {error}"
+        ) from error

@@ -1,0 +1,105 @@
+"""Distances over which heads look: the numbers, and what they are held to.
+
+A patch stands at its centre. A head that attends to all patches alike has
+the average distance of two patches, the mark against which a distance is
+read.
+
+Do not compare distances in pixels across image sizes: `relative` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers.runtime.arrays import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """How far the heads of some blocks look.
+
+    Attributes:
+        each: (images, blocks, heads) mean distance over the queries of an
+            image, in pixels of the model's input.
+        on_patches: (blocks, heads) share of the attention that falls on
+            patches; the rest is on class and register tokens.
+        uniform: the distance of a head that looks at all patches alike.
+        blocks: number of each block, from 0.
+        layers: name of the layer that holds each block's heads.
+        depths: depth of that layer, 0 to 1.
+        settings: model, images, whether weights were renormalised.
+    """
+
+    each: Floats
+    on_patches: Floats
+    uniform: float
+    blocks: Sequence[int]
+    layers: Sequence[str]
+    depths: Sequence[float]
+    settings: dict[str, Any]
+
+    @property
+    def mean(self) -> Floats:
+        """(blocks, heads) distance over all images, in pixels."""
+        average: Floats = self.each.mean(0)
+        return average
+
+    @property
+    def relative(self) -> Floats:
+        """(blocks, heads) distance as a fraction of that of `uniform`."""
+        return self.mean / self.uniform
+
+    @property
+    def leave_one_out(self) -> Floats:
+        """(images, blocks, heads) `relative` without one of the images."""
+        rest: Floats = self.each.sum(0) - self.each
+        return rest / max(len(rest) - 1, 1) / self.uniform
+
+    def table(self) -> pd.DataFrame:
+        """Write one row a head, block by block, from the nearest head on.
+
+        The columns are `block`, `layer`, `depth`, `head`, `rank` (1 for the
+        nearest), `distance`, `se`, `relative`, `on_patches` and `uniform`;
+        the settings are in `attrs`.
+        """
+        count, blocks, heads = self.each.shape
+        mean = self.mean
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = np.sqrt(np.var(self.each, axis=0) / np.float64(count - 1))
+        table = pd.DataFrame(
+            {
+                "block": np.repeat(self.blocks, heads),
+                "layer": np.repeat(self.layers, heads),
+                "depth": np.repeat(self.depths, heads),
+                "head": np.tile(np.arange(heads), blocks),
+                "rank": mean.argsort(1).argsort(1).ravel() + 1,
+                "distance": mean.ravel(),
+                "se": spread.ravel(),
+                "relative": self.relative.ravel(),
+                "on_patches": self.on_patches.ravel(),
+                "uniform": self.uniform,
+            }
+        )
+        table = table.sort_values(["block", "rank"], ignore_index=True)
+        table.attrs.update(self.settings)
+        return table
+
+
+def patch_distances(grid: tuple[int, int], patch: tuple[int, int]) -> Floats:
+    """Measure how far patches lie apart.
+
+    Args:
+        grid: patches (down, across).
+        patch: size of a patch in pixels (height, width).
+
+    Returns:
+        (patches, patches) Euclidean distances of their centres in pixels.
+    """
+    places = np.indices(grid).reshape(2, -1).T * np.array(patch, float)
+    apart: Floats = np.linalg.norm(places[:, None] - places, axis=-1)
+    return apart

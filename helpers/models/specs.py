@@ -1,0 +1,192 @@
+"""From a model spec to a model.
+
+A spec is a string:
+
+- `lab/vit_cls`: a model of the bundled zoo;
+- `natural/vit_cls`: the same trained on photographs, by the reader;
+- `vit_base_patch16_224.dino`: any timm name, with or without its tag;
+- `vit_small_patch14_dinov2@weights.safetensors`: a timm architecture with
+  the weights of a local file;
+- `release/mae_vit_b_ft`: a checkpoint as its authors released it.
+
+Options follow a question mark: `resnet50?random` leaves out the trained
+weights, `vit_small_patch16_224?random&img_size=64` also sets the image size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+import helpers.models.released as released
+import helpers.models.releases as releases
+import helpers.models.weights as weights
+import helpers.models.zoo as zoo
+from helpers.lab.architectures import NATURAL
+from helpers.models.vision_model import LAB, RELEASE, VisionModel, wrap
+from helpers.runtime import devices
+from helpers.runtime.errors import unknown
+
+OPTIONS = ("random", "img_size")
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class _Spec:
+    name: str
+    path: Path | None
+    random: bool
+    img_size: int | None
+
+
+def _parse(spec: str) -> _Spec:
+    base, _, query = spec.partition("?")
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        key, _, value = part.partition("=")
+        if key not in OPTIONS:
+            raise unknown(f"option of the model spec {spec!r}:", key, OPTIONS)
+        options[key] = value
+    size = options.get("img_size")
+    if size is not None and not (size.isdigit() and int(size) > 0):
+        raise ValueError(f"img_size in {spec!r} must be a number of pixels")
+    name, at, path = base.partition("@")
+    return _Spec(
+        name,
+        Path(path) if at else None,
+        "random" in options,
+        int(size) if size else None,
+    )
+
+
+def check(spec: str) -> str:
+    """Refuse a model spec that cannot be loaded, without loading it.
+
+    Returns:
+        The spec, unchanged.
+
+    Raises:
+        ValueError: unknown name or option; names the nearest valid ones.
+        FileNotFoundError: the weights file is not there.
+    """
+    want = _parse(spec)
+    if want.name.startswith((LAB, NATURAL)):
+        family = LAB if want.name.startswith(LAB) else NATURAL
+        bare = want.name.removeprefix(family)
+        if bare not in zoo.NAMES:
+            names = [family + name for name in zoo.NAMES]
+            raise unknown("model", want.name, names)
+        own = want.name.removeprefix(LAB)
+        if not want.random and own not in zoo.cards(own.removesuffix(bare)):
+            raise FileNotFoundError(
+                f"{want.name} is not trained here yet: `vitscope train {own}`"
+            )
+        if want.img_size or want.path:
+            raise ValueError(f"{want.name} takes neither a size nor a file")
+        return spec
+    if want.name.startswith(RELEASE):
+        releases.get(want.name.removeprefix(RELEASE))
+        if want.img_size or want.path:
+            raise ValueError(f"{want.name} takes neither a size nor a file")
+        return spec
+    name, _, tag = want.name.partition(".")
+    if not timm.is_model(name):
+        ours = [LAB + n for n in zoo.cards()]
+        ours += [RELEASE + n for n in releases.RELEASES]
+        raise unknown("model", want.name, [*ours, *timm.list_models()])
+    tags = timm.list_pretrained(f"{name}.*")
+    if tag and want.name not in tags:
+        raise unknown("pretrained tag", want.name, tags)
+    if want.path is None and not want.random and not tags:
+        raise ValueError(
+            f"timm has no trained weights for {name!r}; "
+            f"use '{name}?random' or '{name}@file.safetensors'"
+        )
+    if want.path and not want.path.is_file():
+        raise FileNotFoundError(f"no weights file at {want.path}")
+    return spec
+
+
+def untrained(spec: str) -> str:
+    """Name the same architecture with untrained weights.
+
+    Raises:
+        ValueError: an unknown option.
+    """
+    want = _parse(spec)
+    size = f"&img_size={want.img_size}" if want.img_size else ""
+    return f"{want.name}?random{size}"
+
+
+def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
+    """Load a model from its spec.
+
+    Args:
+        spec: see the module's description.
+        device: where to put it; the best one here by default.
+
+    Raises:
+        ValueError: unknown spec, a device that is not here, or a checkpoint
+            that is damaged or does not fit (missing and unexpected keys
+            listed).
+        FileNotFoundError: the weights file is not there.
+        ConnectionError: the weights could not be fetched.
+    """
+    want = _parse(check(spec))
+    where = devices.named(device) if device else devices.pick()
+    if want.name.startswith((LAB, NATURAL)):
+        name = want.name.removeprefix(LAB)
+        with _fixed_seed():
+            module = zoo.build(name) if want.random else zoo.load(name)
+    elif want.name.startswith(RELEASE):
+        name = want.name.removeprefix(RELEASE)
+        source = released.build if want.random else released.load
+        with _fixed_seed():
+            module = source(name)
+    else:
+        module = _timm_model(want, spec)
+    return wrap(module.eval().to(where), spec)
+
+
+def _timm_model(want: _Spec, spec: str) -> nn.Module:
+    arguments: dict[str, Any] = {}
+    if want.img_size:
+        arguments["img_size"] = want.img_size
+    if want.path:
+        arguments |= weights.arguments(want.name, want.path)
+    try:
+        with _fixed_seed():
+            model: nn.Module = timm.create_model(
+                want.name, pretrained=not want.random, **arguments
+            )
+    except RuntimeError as error:
+        if want.path is None:
+            raise
+        raise ValueError(
+            f"{want.path} does not fit {want.name}: {error}"
+        ) from error
+    except TypeError as error:
+        if want.img_size is None:
+            raise
+        raise ValueError(f"{want.name} has no img_size option") from error
+    except OSError as error:
+        raise ConnectionError(
+            f"the weights of {spec!r} could not be fetched ({error}); "
+            f"use '{want.name}@file.safetensors' or '{want.name}?random'"
+        ) from error
+    return model
+
+
+@contextmanager
+def _fixed_seed() -> Iterator[None]:
+    """Untrained weights are the same at every load."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        yield

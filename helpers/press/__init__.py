@@ -1,1 +1,0 @@
-"""How an edition becomes executed pages and a site; pages do not use it."""

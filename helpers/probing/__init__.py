@@ -1,1 +1,0 @@
-"""Classifiers on frozen features, with torch alone: kNN, ridge, logistic."""

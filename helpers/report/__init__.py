@@ -1,0 +1,9 @@
+"""The parts of the report `your_model`.
+
+- `among_others`: where a model stands among others;
+- `parts`: the measures of the book on one model, each a part;
+- `probed`: what can be read from a model, by layer and by module;
+- `shifted`: how far shifted images lie, and what probes keep there.
+"""
+
+__all__ = ["among_others", "parts", "probed", "shifted"]

@@ -1,1 +1,0 @@
-"""What `helpers.wardrobe` composes its scenes from."""

@@ -1,0 +1,254 @@
+import errno
+import webbrowser
+
+import pytest
+from typer.testing import CliRunner
+
+from helpers import __main__ as cli
+from helpers import editions, training
+from helpers.editions import doctor, parameters, run, site
+from helpers.editions.run import Outcome
+from tests import minibook
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    root = minibook.make(tmp_path)
+    monkeypatch.setattr(cli, "checkout", lambda: root)
+    monkeypatch.setattr(parameters, "checks", dict)
+    return root
+
+
+def vitscope(*words):
+    return CliRunner().invoke(cli.app, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "frist"], "edition or page 'frist'; nearest: 'first'"),
+        (["run", "first", "-p", "num_image", "3"], "nearest: 'num_images'"),
+        (["run", "-p", "num_images", "many"], "must be int, like 4"),
+        (["run", "-p", "num_images"], "-p takes a name and a value"),
+        (["run", "-p", "num_images=3", "first"], "takes a name and a value"),
+        (["run", "-p", "num_images", "1.5"], "is 1.5 (float), but must be"),
+        (["run", "-p", "num_images", "null"], "is None (NoneType), but must"),
+        (["run", "-p", "num_images", "'4'"], "is '4' (str), but must be int"),
+        (["run", "-p", "num_images", "[4"], "cannot be read as int, like 4"),
+        (["run", "-p", "scale", "nan"], "is nan (float), but must be float"),
+        (["run", "-p", "scale", "true"], "is True (bool), but must be float"),
+        (["run", "-p", "names", "a,b"], "'a,b' (str), but must be list[str]"),
+        (["run", "-p", "names", "[a, 1]"], "['a', 1] (list), but must be"),
+        (["run", "-p", "verbose", "1"], "is 1 (int), but must be bool"),
+        (["run", "-p", "word", "a", "--as", "lab"], "cannot be called 'lab'"),
+        (["build", "smok"], "unknown edition 'smok'; nearest: 'smoke'"),
+        (["train", "vit_clz"], "unknown lab model 'vit_clz'"),
+        (["train"], "train what?"),
+        (["train", "mae", "--device", "cudax"], "no device 'cudax' here"),
+        (["models", "vit_smal_"], "nearest: "),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_a_line(book, words, message):
+    result = vitscope(*words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("vitscope: ")
+    assert "Traceback" not in result.output
+    assert not (book / "_build").exists()
+
+
+def test_plan_says_what_would_run(book):
+    result = vitscope("run", "--plan", "-p", "num_images", "9", "first")
+    assert result.exit_code == 0
+    assert "edition own: Inside Vision Transformers (own)" in result.stdout
+    lines = result.stdout.splitlines()
+    assert lines[1:4] == [
+        "first  run: new",
+        "    models  lab/vit_cls",
+        "    set     num_images=9",
+    ]
+    assert "second" not in result.stdout
+    assert "1 pages to run" in result.stdout
+    assert not (book / "_build").exists()
+
+
+def test_run_hands_over_what_was_asked(book, monkeypatch):
+    asked = []
+
+    def run(*words, say):
+        asked.append(words)
+        return Outcome({"first": 1.0})
+
+    monkeypatch.setattr(run, "run", run)
+    words = ["run", "smoke", "first", "-p", "names", "[x, y]", "-p", "scale"]
+    result = vitscope(*words, "2", "--as", "mine", "--force", "--jobs", "2")
+    assert result.exit_code == 0, result.output
+    ((edition, _, pages, force, jobs),) = asked
+    assert (edition.name, pages, force, jobs) == ("mine", ["first"], True, 2)
+    assert edition.pages["first"] == {"names": ["x", "y"], "scale": 2}
+    assert edition.parameters == editions.load("smoke", book).parameters
+    assert "1 pages executed" in result.stdout
+
+
+def test_run_ends_with_status_1_when_a_page_failed(book, monkeypatch):
+    monkeypatch.setattr(
+        run,
+        "run",
+        lambda *_, say: run.Outcome(failed=["second"]),
+    )
+    assert vitscope("run").exit_code == 1
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch):
+    """What `inspect` runs, builds and opens, without doing it."""
+    done = []
+
+    def run(edition, _root, pages, say):
+        done.append(("run", edition, pages))
+        return Outcome({"your_model": 1.0})
+
+    def build(edition, _root, say, only):
+        done.append(("build", edition, only))
+        return tmp_path / "index.html"
+
+    monkeypatch.setattr(run, "run", run)
+    monkeypatch.setattr(site, "build", build)
+    monkeypatch.setattr(webbrowser, "open", lambda *a: done.append(a))
+    return done
+
+
+def test_inspect_makes_one_page_of_one_model_and_opens_it(report, tmp_path):
+    words = ["resnet18?random", "--images", "digits", "-p", "num_images", "9"]
+    result = vitscope("inspect", *words)
+    assert result.exit_code == 0, result.output
+    (_, ran, pages), (_, built, only), (address,) = report
+    assert (pages, only) == (["your_model"], "your_model")
+    assert ran == built
+    assert ran.pages["your_model"] == {
+        "model": "resnet18?random",
+        "images": "digits",
+        "num_images": 9,
+    }
+    assert ran.name == "inspect-resnet18-random-digits-9"
+    assert address == (tmp_path / "index.html").as_uri()
+    assert address in result.stdout
+
+
+def test_inspect_leaves_the_browser_alone_when_told(report):
+    assert vitscope("inspect", "lab/mae", "--no-open").exit_code == 0
+    assert [what for what, *_ in report] == ["run", "build"]
+
+
+def test_inspect_builds_nothing_when_the_page_failed(report, monkeypatch):
+    failed = run.Outcome(failed=["your_model"])
+    monkeypatch.setattr(run, "run", lambda *_, say: failed)
+    assert vitscope("inspect", "lab/mae").exit_code == 1
+    assert not report
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lab/vit_clz"], "'lab/vit_clz'; nearest: 'lab/vit_cls"),
+        (["resnet_18?random"], "nearest: 'resnet18"),
+        (["lab/mae", "--images", "digit"], "nearest: 'digits'"),
+        (["lab/mae", "-p", "num_image", "9"], "nearest: 'num_images'"),
+    ],
+)  # fmt: skip
+def test_inspect_names_what_was_meant(words, message):
+    result = vitscope("inspect", *words, "--no-open")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_chapters(book):
+    result = vitscope("chapters")
+    assert "first: The first page" in result.stdout
+    assert "num_images: int = 4  # images to count" in result.stdout
+
+
+def test_notebooks(book):
+    assert vitscope("notebooks").stdout.split() == [
+        "book/first.ipynb",
+        "book/second.ipynb",
+        "book/claims.ipynb",
+    ]
+
+
+def test_lists():
+    assert "wardrobe" in vitscope("datasets").stdout
+    assert "vit_small_patch16_224" in vitscope("models", "vit_small").stdout
+    assert "NAME?random" in vitscope("models").stdout
+
+
+def test_claims(book):
+    result = vitscope("claims")
+    assert result.exit_code == 0, result.output
+    assert "not run" in result.stdout
+
+
+def test_train(monkeypatch):
+    calls = []
+    monkeypatch.setattr(training, "run", lambda *a: calls.append(a))
+    given = ["train", "mae", "--steps", "3", "--no-resume", "--jobs", "2"]
+    result = vitscope(*given)
+    assert result.exit_code == 0, result.output
+    assert vitscope("train", "--all").exit_code == 0
+    assert calls == [
+        (["mae"], 3, None, None, False, 2, ""),
+        (list(training.RECIPES), None, None, None, True, None, ""),
+    ]
+
+
+def test_a_failed_training_is_told_in_lines(monkeypatch):
+    def fail(*_):
+        raise training.TrainingError("1 of 2 ...:\nmae: no such luck")
+
+    monkeypatch.setattr(training, "run", fail)
+    result = vitscope("train", "mae", "dino")
+    assert result.exit_code == 1
+    assert result.stderr == "vitscope: 1 of 2 ...:\nmae: no such luck\n"
+
+
+def test_a_full_disk_is_told_in_a_line(book, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "ledger.json")
+
+    monkeypatch.setattr(run, "run", fail)
+    result = vitscope("run")
+    assert result.exit_code == 2
+    assert "No space left on device: 'ledger.json'" in result.stderr
+
+
+def test_doctor_tells_what_is_wrong(monkeypatch):
+    found = [
+        doctor.Finding("numpy", "1.26"),
+        doctor.Finding("chromium", "missing", "only for tests", needed=False),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(found))
+    assert vitscope("doctor").exit_code == 0
+    found.append(doctor.Finding("timm", "0.9", "timm 1.0.21 is needed"))
+    result = vitscope("doctor")
+    assert result.exit_code == 1
+    assert "WRONG  timm: 0.9  (timm 1.0.21 is needed)" in result.stdout
+
+
+def test_doctor_finds_old_versions_and_damaged_models(monkeypatch):
+    from helpers.models import zoo
+
+    def damaged(name):
+        raise ValueError(f"{name} is damaged")
+
+    version = doctor.importlib.metadata.version
+    monkeypatch.setattr(
+        doctor.importlib.metadata,
+        "version",
+        lambda name: "0.9.16" if name == "timm" else version(name),
+    )
+    monkeypatch.setattr(zoo, "cards", lambda: {"vit_cls": {}})
+    monkeypatch.setattr(zoo, "state", damaged)
+    wrong = {f.what: f.mend for f in doctor.examine() if f.mend and f.needed}
+    assert wrong["timm"] == "timm 1.0.21 or newer is needed"
+    assert wrong["zoo"] == "vit_cls is damaged"
+    assert not {"python", "torch", "numpy"} & set(wrong)

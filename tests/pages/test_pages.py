@@ -1,0 +1,218 @@
+"""The pages of the book: they run, and they keep the form of a page."""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+
+from helpers import editions
+from helpers.editions import notebooks, parameters
+from helpers.editions.edition import BACK
+from helpers.editions.notebooks import contents, has_code, read
+from helpers.runtime.paths import checkout
+
+ROOT = checkout()
+PAGES = contents(ROOT)
+CODE = [page for page, source in PAGES.items() if has_code(read(source))]
+CHAPTERS = [page for page in CODE if page not in BACK]
+
+MAX_LINES = 30
+MAX_MEDIAN = 6
+MIN_WORDS = 8.0
+MAX_WIDTH = 79
+SETUP = 12
+SENTENCE = 6
+
+
+def code_cells(page):
+    cells = read(PAGES[page]).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+def lines(cell):
+    """The lines of code of a cell.
+
+    Blank lines and lone brackets are layout; a line that holds nothing but a
+    sentence (in a chart's description, say) is prose.
+    """
+    tree = ast.walk(ast.parse(cell.source))
+    prose = {
+        number
+        for node in tree
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+        if len(words(ast.get_source_segment(cell.source, node))) >= SENTENCE
+        for number in range(node.lineno, node.end_lineno + 1)
+    }
+    return [
+        line
+        for number, line in enumerate(cell.source.splitlines(), 1)
+        if re.search(r"\w", line) and number not in prose
+    ]
+
+
+def words(text):
+    return re.findall(r"[A-Za-z]{2,}|\b[aAI]\b", text or "")
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_runs_at_smoke_size(page, smoke):
+    for failure in smoke.failed:
+        if failure.page == page:
+            pytest.fail(str(failure), pytrace=False)
+    assert page in [*smoke.executed, *smoke.reused]
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_papermill_reads_every_parameter(page):
+    """What `papermill --help-notebook` prints: type, default and help."""
+    found = papermill.inspect_notebook(str(PAGES[page].with_suffix(".ipynb")))
+    declared = parameters.of(read(PAGES[page]), page)
+    assert list(found) == list(declared)
+    for name, parameter in declared.items():
+        assert found[name]["inferred_type_name"] == parameter.kind
+        assert found[name]["help"] == parameter.help
+        default = found[name]["default"].replace("\n", " ")
+        assert ast.literal_eval(default) == parameter.default
+
+
+@pytest.mark.parametrize("page", ["ssl_structure", "receptive_fields"])
+def test_papermill_alone_runs_a_page(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (job,) = (
+        job
+        for job in editions.plan(editions.load("smoke", ROOT), ROOT)
+        if job.page == page
+    )
+    out = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar"]
+    command += [PAGES[page].with_suffix(".ipynb"), out]
+    for name, value in job.overrides.items():
+        command += ["-p", name, str(value)]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    cells = nbformat.read(out, 4).cells
+    injected = next(
+        c for c in cells if "injected-parameters" in c.metadata.get("tags", [])
+    )
+    for name, value in job.overrides.items():
+        assert f"{name} = {value!r}" in injected.source
+    shown = {o.output_type for c in cells for o in c.get("outputs", [])}
+    assert {"display_data", "execute_result"} & shown
+    assert "error" not in shown
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_committed_notebook_equals_its_source(page):
+    twin = PAGES[page].with_suffix(".ipynb")
+    assert twin.is_file(), "`make notebooks` writes it"
+    assert twin.read_bytes() == notebooks.colab(PAGES[page], ROOT), (
+        f"{twin.name} does not fit {PAGES[page].name}: `make notebooks`"
+    )
+
+
+def test_no_notebook_without_a_page():
+    twins = {path.stem for path in (ROOT / "book").glob("*.ipynb")}
+    assert twins == set(CODE)
+
+
+def test_every_page_is_in_the_contents():
+    assert {path.stem for path in (ROOT / "book").glob("*.md")} == set(PAGES)
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_has_a_kernel(page):
+    assert read(PAGES[page]).metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_source_has_no_version_lines(page):
+    header = PAGES[page].read_text("utf-8").split("---")[1]
+    assert "jupytext_version" not in header
+    assert "formats:" not in header
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_has_one_title_and_it_is_first(page):
+    first, *rest = [
+        line
+        for cell in read(PAGES[page]).cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+        if line.strip()
+    ]
+    assert first.startswith("# ")
+    assert not [line for line in rest if line.startswith("# ")]
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_one_parameters_cell_comes_first(page):
+    tagged = [
+        "parameters" in cell.metadata.get("tags", [])
+        for cell in code_cells(page)
+    ]
+    assert tagged[0]
+    assert sum(tagged) == 1
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_parameters_are_typed_and_explained(page):
+    for parameter in parameters.of(read(PAGES[page]), page).values():
+        assert parameter.help, f"{parameter.name} has no comment"
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_cells_are_short(page):
+    sizes = [len(lines(cell)) for cell in code_cells(page)]
+    assert max(sizes) <= MAX_LINES
+    assert statistics.median(sizes) <= MAX_MEDIAN
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_code_is_narrow(page):
+    wide = [
+        line
+        for cell in code_cells(page)
+        for line in cell.source.splitlines()
+        if len(line) > MAX_WIDTH
+    ]
+    assert not wide
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_words_outweigh_code(page):
+    cells = read(PAGES[page]).cells
+    prose = " ".join(c.source for c in cells if c.cell_type == "markdown")
+    prose = re.sub(r"\$\$.*?\$\$", " ", prose, flags=re.DOTALL)
+    written = sum(len(lines(cell)) for cell in code_cells(page))
+    if written > SETUP:
+        assert len(words(prose)) / written >= MIN_WORDS
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_code_has_no_output_and_parses(page):
+    for cell in code_cells(page):
+        assert not cell.outputs
+        compile(cell.source, page, "exec")
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_prose_stands_between_charts(page):
+    """A chart is asked for before, and answered after: never two in a row."""
+    shown = re.compile(r"^charts\.(?!setup)\w+\(", re.MULTILINE)
+    before = False
+    for cell in read(PAGES[page]).cells:
+        chart = cell.cell_type == "code" and bool(shown.search(cell.source))
+        assert not (before and chart), cell.source
+        before = chart
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_address_of_the_repository_is_not_repeated(page):
+    assert "vitscope/vitscope" not in PAGES[page].read_text("utf-8")
