@@ -1,4 +1,4 @@
-"""Which models and roles each page has, for a new edition to fill."""
+"""The roles that each page has for models, which a new edition fills."""
 
 KINDS = {
     "vit": "a ViT",

@@ -25,9 +25,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-import helpers.images.found as found
 import helpers.images.parquet as parquet
 import helpers.images.row_groups as row_groups
+from helpers.images.found import Found
 from helpers.images.hub_files import (
     PAGE,
     Address,
@@ -93,7 +93,7 @@ def parse(spec: str) -> Address:
 
 def find(
     spec: str, split: str, limit: int | None = None, seed: int = 0
-) -> found.Found:
+) -> Found:
     """Find the pictures of a split, fetching the files that are needed.
 
     Args:

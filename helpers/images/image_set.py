@@ -20,15 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-import helpers.images.found as found
+from helpers.images.found import Index, Read
 
 if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
 
-
 AHEAD = 2  # batches in preparation while the model works
-
-Index = found.Index
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ class Images:
     licence: str
     source: str
     index: Index
-    _read: found.Read
+    _read: Read
 
     def __len__(self) -> int:
         return len(self.index)

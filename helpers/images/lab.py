@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from helpers.images.found import Found, rows_of
-from helpers.images.image_set import Images, Index
+from helpers.images.found import Found, Index, rows_of
+from helpers.images.image_set import Images
 from helpers.lab import photographs, wardrobe
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-import helpers.images.found as found
+from helpers.images.found import Found, Index, decode
 from helpers.runtime.errors import unknown
 
 HELD = 2**30  # bytes of row groups in memory
@@ -32,7 +32,7 @@ def find(
     image: str = "",
     label: str = "",
     licence: str = "as the owner of the files says",
-) -> found.Found:
+) -> Found:
     """Find the pictures of some parquet files, all rows of them.
 
     Labels that are text become positions among their sorted names, those of
@@ -83,7 +83,7 @@ def find(
         path, note, own = where[group]
         return _column(path, note, [own], image)
 
-    def read(rows: found.Index) -> list[Image.Image]:
+    def read(rows: Index) -> list[Image.Image]:
         pictures: dict[int, Image.Image] = {}
         for i in sorted(map(int, rows)):
             group = bisect_right(starts, i) - 1
@@ -92,10 +92,10 @@ def find(
             name = f"row {i} of {source}"
             if data is None:
                 raise ValueError(f"no image in {name}, only its address")
-            pictures[i] = found.decode(io.BytesIO(data), name)
+            pictures[i] = decode(io.BytesIO(data), name)
         return [pictures[int(i)] for i in rows]
 
-    return found.Found(
+    return Found(
         np.arange(len(labels)), labels, class_names, read, licence, source
     )
 
@@ -181,7 +181,7 @@ def _columns(
 
 def _labels(
     column: Any, names: Sequence[str] | None, at: str
-) -> tuple[found.Index, tuple[str, ...]]:
+) -> tuple[Index, tuple[str, ...]]:
     if not len(column):
         raise ValueError(f"{at} has no rows")
     if column.null_count:

@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 
 import helpers.images.folders as folders
-import helpers.images.found as found
 import helpers.images.hub as hub
 import helpers.images.lab as lab
 import helpers.images.parquet as parquet
 import helpers.images.torchvision as torchvision
-from helpers.images.image_set import Images, Index
+from helpers.images.found import Found, Index
+from helpers.images.image_set import Images
 from helpers.images.lab import scenes
 from helpers.lab import photographs, wardrobe
 from helpers.runtime.errors import unknown
@@ -129,7 +129,7 @@ def load(
     )
 
 
-def _find(spec: str, split: str, limit: int | None, seed: int) -> found.Found:
+def _find(spec: str, split: str, limit: int | None, seed: int) -> Found:
     kind, _, rest = spec.partition(":")
     if spec in BUNDLED:
         return BUNDLED[spec](split)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-import helpers.images.found as found
+from helpers.images.found import Found, Index, rgb, rows_of
 from helpers.runtime.errors import unknown
 
 
@@ -83,7 +83,7 @@ def check(name: str) -> Reader:
     return READERS[name]
 
 
-def find(name: str, split: str) -> found.Found:
+def find(name: str, split: str) -> Found:
     """Find the pictures of a set, fetching it when it is not there.
 
     Args:
@@ -104,19 +104,19 @@ def find(name: str, split: str) -> found.Found:
     labels = np.asarray(labels, dtype=np.int64)
     names = getattr(data, "classes", None) or range(int(labels.max()) + 1)
 
-    def read(rows: found.Index) -> list[Any]:
+    def read(rows: Index) -> list[Any]:
         pictures = []
         for i in map(int, rows):
             try:
-                pictures.append(found.rgb(data[i][0]))
+                pictures.append(rgb(data[i][0]))
             except Exception as error:  # as in files.decode
                 raise ValueError(
                     f"unreadable image: number {i} of {name} ({error})"
                 ) from error
         return pictures
 
-    return found.Found(
-        np.arange(len(labels)) if own else found.rows_of(len(labels), split),
+    return Found(
+        np.arange(len(labels)) if own else rows_of(len(labels), split),
         labels,
         tuple(map(str, names)),
         read,

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from helpers.images.image_set import Images
     from helpers.models.vision_model import VisionModel
 
-
 HALVES = ("lower", "upper")
 
 

@@ -20,7 +20,6 @@ from helpers.runtime.arrays import Floats
 if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
 
-
 QUANTITIES = ("ratio", "log2_ratio", "cos_branch", "cos_output")
 ROLES = ("skip", "branch", "sum")
 TOLERANCE = 0.01  # of ||z||, by which z + f(z) may miss the output

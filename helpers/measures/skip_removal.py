@@ -24,7 +24,6 @@ from helpers.runtime.errors import unknown
 if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
 
-
 BRANCHES = {
     "both": BOTH,
     "attn": frozenset({"attn"}),

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from helpers.images.image_set import Images
     from helpers.models.vision_model import VisionModel
 
-
 SITES = ("out", "attn")
 PIXELS = 8  # a side, of the images that the reader sees without a network
 PENALTIES = tuple(4.0**k for k in range(-5, 10))

@@ -76,7 +76,7 @@ def chunks(
     """Give a bank out in checked chunks of features and labels.
 
     Raises:
-        ValueError: features or labels that `inputs` refuses, or no labels.
+        ValueError: features or labels that `checks` refuses, or no labels.
     """
     if bank_labels is not None:
         bank = [(bank, bank_labels)]  # type: ignore[list-item]

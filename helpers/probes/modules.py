@@ -38,7 +38,6 @@ from helpers.runtime.errors import unknown
 if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
 
-
 MODULES = {
     "ln1": "LN1",
     "attn": "MHA",

@@ -18,7 +18,6 @@ from helpers.runtime.errors import unknown
 if TYPE_CHECKING:
     from helpers.images.image_set import Images
 
-
 FACTORS = ("garment", "fabric", "class")  # of the lab's images
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from helpers.images.image_set import Images
     from helpers.models.vision_model import VisionModel
 
-
 EACH = "each position"
 
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from helpers.images.image_set import Images
     from helpers.models.vision_model import VisionModel
 
-
 KINDS = {
     "cls": "class token",
     "prefix": "other prefix tokens",

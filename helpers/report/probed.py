@@ -1,10 +1,8 @@
-"""What can be read from a model, as parts of a report: where, under shift.
+"""What can be read from a model and where, as parts of a report.
 
 Ridge probes of Odonnat et al. 2026 on the mean patch or position, of which
 there is one in every family; a block is chosen on training images that were
-held out of the fit. Unlike in that paper, probes under shift are fitted to
-unchanged images: the shift is one between training and test images. The pages
-on shift measure what a probe can do that was fitted to the shifted ones.
+held out of the fit.
 
 Do not compare accuracies of different banks.
 """
@@ -29,7 +27,6 @@ from helpers.report.parts import Part
 if TYPE_CHECKING:
     from helpers.images.image_set import Images
     from helpers.models.vision_model import VisionModel
-
 
 TOKENS = "patches"
 COLUMNS = ["layer", "depth", "value", "low", "high"]

@@ -26,7 +26,6 @@ from helpers.runtime.arrays import Floats
 if TYPE_CHECKING:
     from helpers.images.image_set import Images
 
-
 FEWEST = 40  # images that the interval of a distance needs
 
 

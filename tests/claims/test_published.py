@@ -30,6 +30,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("grand", "smoke", "lab"):
         (folder / f"{name}.yaml").write_text("title: T\n")
     monkeypatch.setattr(edition, "FOLDER", folder)
+    monkeypatch.setattr(publish, "FOLDER", folder)
     monkeypatch.setattr(published, "FOLDER", root / "data" / "results")
     environment = {"torch": "2.6", "device": "A big one"}
     row = {"seconds": 9.0, "parameters": {"k": 1}, "environment": environment}

@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from helpers import __main__ as cli
 from helpers import editions, training
-from helpers.editions import doctor, parameters, run, site
+from helpers.editions import commands, doctor, parameters, site
+from helpers.editions import run as runner
 from helpers.editions.run import Outcome
 from tests import minibook
 
@@ -14,7 +15,8 @@ from tests import minibook
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     root = minibook.make(tmp_path)
-    monkeypatch.setattr(cli, "checkout", lambda: root)
+    for module in (cli, commands):
+        monkeypatch.setattr(module, "checkout", lambda: root)
     monkeypatch.setattr(parameters, "checks", dict)
     return root
 
@@ -79,7 +81,7 @@ def test_run_hands_over_what_was_asked(book, monkeypatch):
         asked.append(words)
         return Outcome({"first": 1.0})
 
-    monkeypatch.setattr(run, "run", run)
+    monkeypatch.setattr(runner, "run", run)
     words = ["run", "smoke", "first", "-p", "names", "[x, y]", "-p", "scale"]
     result = vitscope(*words, "2", "--as", "mine", "--force", "--jobs", "2")
     assert result.exit_code == 0, result.output
@@ -92,9 +94,9 @@ def test_run_hands_over_what_was_asked(book, monkeypatch):
 
 def test_run_ends_with_status_1_when_a_page_failed(book, monkeypatch):
     monkeypatch.setattr(
-        run,
+        runner,
         "run",
-        lambda *_, say: run.Outcome(failed=["second"]),
+        lambda *_, say: Outcome(failed=["second"]),
     )
     assert vitscope("run").exit_code == 1
 
@@ -112,7 +114,7 @@ def report(tmp_path, monkeypatch):
         done.append(("build", edition, only))
         return tmp_path / "index.html"
 
-    monkeypatch.setattr(run, "run", run)
+    monkeypatch.setattr(runner, "run", run)
     monkeypatch.setattr(site, "build", build)
     monkeypatch.setattr(webbrowser, "open", lambda *a: done.append(a))
     return done
@@ -141,8 +143,8 @@ def test_inspect_leaves_the_browser_alone_when_told(report):
 
 
 def test_inspect_builds_nothing_when_the_page_failed(report, monkeypatch):
-    failed = run.Outcome(failed=["your_model"])
-    monkeypatch.setattr(run, "run", lambda *_, say: failed)
+    failed = Outcome(failed=["your_model"])
+    monkeypatch.setattr(runner, "run", lambda *_, say: failed)
     assert vitscope("inspect", "lab/mae").exit_code == 1
     assert not report
 
@@ -215,7 +217,7 @@ def test_a_full_disk_is_told_in_a_line(book, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "ledger.json")
 
-    monkeypatch.setattr(run, "run", fail)
+    monkeypatch.setattr(runner, "run", fail)
     result = vitscope("run")
     assert result.exit_code == 2
     assert "No space left on device: 'ledger.json'" in result.stderr

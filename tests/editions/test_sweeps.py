@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from helpers import __main__ as cli
 from helpers.claims.ledger import KEY
 from helpers.editions import cells as sweep_cells
-from helpers.editions import parameters, provenance, sweep
+from helpers.editions import commands, parameters, provenance, sweep
 from helpers.editions.edition import Edition
 from helpers.runtime import devices
 from tests import minibook
@@ -37,7 +37,8 @@ def book(tmp_path, monkeypatch):
     root = minibook.make(tmp_path)
     page = root / "book" / "first.md"
     page.write_text(page.read_text() + SHOW)
-    monkeypatch.setattr(cli, "checkout", lambda: root)
+    for module in (cli, commands):
+        monkeypatch.setattr(module, "checkout", lambda: root)
     monkeypatch.setattr(parameters, "checks", dict)
     monkeypatch.setattr(provenance, "_content", lambda path: path.name)
     return root
