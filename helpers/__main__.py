@@ -96,17 +96,20 @@ def train(
     everything: Annotated[
         bool, typer.Option("--all", help="All models of the zoo.")
     ] = False,
-    steps: Annotated[
+    scenes: Annotated[
         int | None, typer.Option(min=1, help="Instead of the recipe's.")
     ] = None,
+    hours: Annotated[
+        float, typer.Option(help="Stop after that long; call again later.")
+    ] = float("inf"),
+    status: Annotated[
+        bool, typer.Option("--status", help="Tell how far each training is.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, ...")
     ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(min=0, help="Train about that long.")
-    ] = None,
     resume: Annotated[
-        bool, typer.Option(help="Go on with a training broken off.")
+        bool, typer.Option(help="Use the checkpoints there are.")
     ] = True,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Models trained at once.")
@@ -122,7 +125,9 @@ def train(
 ) -> None:
     """Train bundled models, or natural/NAME on photographs.
 
-    `natural` alone is all of these; they are kept in runs/natural/zoo.
+    Each goes through the milestones of its recipe, all of them in rounds; a
+    training that was stopped or killed is continued. `natural` alone is all
+    of the natural models; they are kept in runs/natural/zoo.
     """
     from helpers import training
 
@@ -131,8 +136,11 @@ def train(
     chosen = list(training.RECIPES) if everything else names or []
     if not chosen:
         raise ValueError("train what? Give a name of the zoo, or --all")
+    if status:
+        typer.echo(training.table(chosen))
+        return
     try:
-        training.run(chosen, steps, seconds, device, resume, jobs, images)
+        training.run(chosen, scenes, hours, device, resume, jobs, images)
     except training.TrainingError as error:
         typer.echo(f"vitscope: {error}", err=True)
         raise typer.Exit(1) from error

@@ -26,9 +26,12 @@ NAMES: tuple[str, ...] = (
     "vit_cls",
     "vit_cls_twin",
     "vit_gap",
+    "vit_reg",
     "resnet",
     "mixer",
+    "mixer_narrow",
     "moco_v3",
+    "moco_v3_twin",
     "dino",
     "mae",
     "moco_v3_ft",
@@ -37,8 +40,12 @@ NAMES: tuple[str, ...] = (
     "vit_noskip_middle",
     "vit_data_03",
     "vit_data_10",
+    "vit_few",
     "vit_narrow",
     "vit_narrow_data_10",
+    "vit_narrow_few",
+    "vit_narrow_deep",
+    "vit_narrow_shallow",
     "vit_cls_ft_digits",
     "vit_cls_ft_sketch",
 )
@@ -50,6 +57,12 @@ NATURAL_CLASSES = 10
 
 WITHOUT_SKIP = {"vit_noskip_early": 2, "vit_noskip_middle": 6}
 """The block whose two residual additions are removed (first block: 0)."""
+
+DEPTHS = {"vit_narrow_deep": 24, "vit_narrow_shallow": 6}
+"""Blocks of the ViTs that do not have twelve."""
+
+REGISTERS = {"vit_reg": 4}
+"""Tokens beside the class token that belong to no patch (Darcet 2024)."""
 
 PREPROCESSING: dict[str, Any] = {
     "input_size": (3, SIZE, SIZE),
@@ -63,7 +76,12 @@ PREPROCESSING: dict[str, Any] = {
 
 
 def _vit(
-    classes: int, width: int = 96, gap: bool = False, skipless: int = -1
+    classes: int,
+    width: int = 96,
+    depth: int = 12,
+    registers: int = 0,
+    gap: bool = False,
+    skipless: int = -1,
 ) -> nn.Module:
     layer = itertools.count()
 
@@ -75,7 +93,8 @@ def _vit(
         img_size=SIZE,
         patch_size=PATCH,
         embed_dim=width,
-        depth=12,
+        depth=depth,
+        reg_tokens=registers,
         num_heads=width // HEAD_WIDTH,
         num_classes=classes,
         class_token=not gap,
@@ -115,7 +134,7 @@ def plain(name: str) -> str:
 
 
 def _classes(name: str, natural: bool) -> int:
-    if name in ("moco_v3", "dino", "mae"):
+    if name in ("moco_v3", "moco_v3_twin", "dino", "mae"):
         return 0
     if name.endswith("digits"):
         return 10
@@ -126,8 +145,8 @@ def _classes(name: str, natural: bool) -> int:
 def build(name: str) -> nn.Module:
     """Make the untrained architecture of a lab model.
 
-    The encoders of `moco_v3`, `dino` and `mae` have no head. The weights are
-    drawn from torch's global generator.
+    The encoders of `moco_v3`, its twin, `dino` and `mae` have no head. The
+    weights are drawn from torch's global generator.
 
     Args:
         name: one of `NAMES`, or one with `natural/` before it: the same with
@@ -146,12 +165,21 @@ def build(name: str) -> nn.Module:
     model: nn.Module
     if name == "resnet":
         model = _resnet(classes)
-    elif name == "mixer":
-        model = MlpMixer(classes, SIZE, 3, PATCH, num_blocks=12, embed_dim=112)
+    elif name.startswith("mixer"):
+        model = MlpMixer(
+            classes,
+            SIZE,
+            3,
+            PATCH,
+            num_blocks=12,
+            embed_dim=56 if "narrow" in name else 112,
+        )
     else:
         model = _vit(
             classes,
             width=48 if "narrow" in name else 96,
+            depth=DEPTHS.get(name, 12),
+            registers=REGISTERS.get(name, 0),
             gap=name == "vit_gap",
             skipless=WITHOUT_SKIP.get(name, -1),
         )

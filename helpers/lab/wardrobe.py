@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from helpers.lab.scenes import corruptions, fabrics
-from helpers.lab.scenes.drawing import draw_words, render
+from helpers.lab.scenes.drawing import NUISANCES, draw_words, render
 from helpers.lab.scenes.hashing import below, keys, uniform
 from helpers.lab.scenes.scenery import SIDE
 from helpers.runtime.errors import unknown
@@ -52,6 +52,7 @@ SIZES = {"train": 50_000, "test": 10_240}
 """How many scenes of a split make the nominal image set; any index works."""
 
 Index = Sequence[int] | NDArray[np.integer] | Tensor
+
 _CHUNK = {"cpu": 32}
 """Scenes drawn at once, so that they stay in a core's cache; else 1024."""
 
@@ -105,6 +106,7 @@ def compose(
     variant: str = "none",
     device: str | torch.device = "cpu",
     garments: float | None = None,
+    redrawn: Sequence[str] = (),
 ) -> Scenes:
     """Make scenes.
 
@@ -122,17 +124,20 @@ def compose(
         device: where the scenes are made and stay.
         garments: use only this share of each class's photographs, in (0, 1];
             a smaller share is part of a larger one. None: all of them.
+        redrawn: groups of NUISANCES that are drawn again: the same garment
+            in the same weave at another place, before another background, in
+            cloth of other colours, scale and turn.
 
     Returns:
         The n scenes.
 
     Raises:
-        ValueError: unknown split or variant, a negative index, a share
+        ValueError: unknown split, variant or group, a negative index, a share
             outside (0, 1].
         TypeError: an index that is not made of integers.
     """
     device = torch.device(device)
-    truth = factors(split, index, seed, variant, device, garments)
+    truth = factors(split, index, seed, variant, device, garments, redrawn)
     images, _ = photographs(split, str(device))
     key = _keys(split, index, seed, device)
     pixels = torch.empty(
@@ -142,7 +147,7 @@ def compose(
     for start in range(0, len(key), size):
         rows = slice(start, start + size)
         part = {name: values[rows] for name, values in truth.items()}
-        pixels[rows] = render(key[rows], part, images, variant)
+        pixels[rows] = render(key[rows], part, images, variant, redrawn)
     return Scenes(pixels, truth)
 
 
@@ -153,6 +158,7 @@ def factors(
     variant: str = "none",
     device: str | torch.device = "cpu",
     garments: float | None = None,
+    redrawn: Sequence[str] = (),
 ) -> dict[str, Tensor]:
     """Tell the truth about scenes without drawing them.
 
@@ -166,7 +172,10 @@ def factors(
     share = 1.0 if garments is None else garments
     if not 0 < share <= 1:
         raise ValueError(f"garments must be in (0, 1], not {garments}")
-    word = draw_words(_keys(split, index, seed, device))
+    for group in redrawn:
+        if group not in NUISANCES:
+            raise unknown("group of factors", group, NUISANCES)
+    word = draw_words(_keys(split, index, seed, device), redrawn)
     u = {name: uniform(value) for name, value in word.items()}
     garment = below(word["garment"], len(GARMENTS))
     fabric = below(word["fabric"], len(FABRICS))

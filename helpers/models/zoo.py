@@ -38,21 +38,22 @@ def folder(name: str) -> Path:
     return runs() / "natural" / "zoo" if name.startswith(NATURAL) else FOLDER
 
 
-def cards(family: str = "") -> dict[str, dict[str, Any]]:
+def cards(prefix: str = "") -> dict[str, dict[str, Any]]:
     """Return the card of every model that has a file, by name.
 
     Args:
-        family: what the names begin with: nothing, or `natural/`.
+        prefix: what the names begin with: nothing, or `natural/`.
     """
-    index = folder(family) / "zoo.json"
+    index = folder(prefix) / "zoo.json"
     if not index.is_file():
         return {}
     found: dict[str, dict[str, Any]] = json.loads(index.read_text("utf-8"))
-    names = [family + name for name in NAMES]
+    names = [prefix + name for name in NAMES]
     return {name: found[name] for name in names if name in found}
 
 
-def _family(name: str) -> str:
+def family(name: str) -> str:
+    """Return what the name of a model begins with: nothing, or `natural/`."""
     return NATURAL if name.startswith(NATURAL) else ""
 
 
@@ -130,10 +131,10 @@ def save(
             "parameters": sum(p.numel() for p in part.parameters()),
         }
         full |= {suffix[1:]: facts} if suffix else facts
-    family = _family(name)
+    prefix = family(name)
     with _alone(home):
-        merged = cards(family) | {name: full}
-        names = [family + key for key in NAMES]
+        merged = cards(prefix) | {name: full}
+        names = [prefix + key for key in NAMES]
         ordered = {key: merged[key] for key in names if key in merged}
         text = json.dumps(ordered, indent=1, ensure_ascii=False)
         with whole(home / "zoo.json") as place:
@@ -155,7 +156,7 @@ def state(name: str, part: str = "") -> dict[str, Tensor]:
     """
     tail = f".{part}" if part else ""
     file = folder(name) / f"{plain(name)}{tail}.safetensors"
-    known = cards(_family(name))
+    known = cards(family(name))
     card = known.get(name, {})
     facts = card.get(part, {}) if part else card
     if "sha256" not in facts or not file.is_file():

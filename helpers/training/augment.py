@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.training.recipes import Augmentation
+from helpers.training.settings import Augmentation
 
 _YIQ = torch.tensor(
     [

@@ -1,5 +1,11 @@
-"""From the last checkpoint of a training to a model of the zoo."""
+"""From an annealed checkpoint to a model of the zoo and its card.
 
+What is measured of annealed models on the way is kept in
+`data/results/training/<name>.json`, so that accuracy can be drawn against
+the number of scenes; their weights are not.
+"""
+
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +13,23 @@ import torch
 
 import helpers
 from helpers.lab import photographs
+from helpers.lab.architectures import plain
 from helpers.models import zoo
-from helpers.runtime import devices
-from helpers.training.checkpoints import load, place
+from helpers.runtime import devices, paths
+from helpers.training.checkpoints import Checkpoint, load
 from helpers.training.evaluation import evaluate
-from helpers.training.loop import on_device, start
 from helpers.training.mae import MAE
-from helpers.training.recipes import Augmentation, Recipe
-from helpers.training.recipes import recipe as recipe_of
+from helpers.training.objective import Objective
+from helpers.training.recipes import GOALS
 from helpers.training.reconstruction import reconstruction
+from helpers.training.settings import Augmentation, Goal, Recipe, alike
+from helpers.training.steps import ALL_SEEN, on_device, start
 
 POINTS = 200
+CONVERGED = 0.02
+"""A model that gains less from twice the scenes is no draft any more."""
+
+Card = dict[str, Any]
 
 
 def curve(losses: list[float]) -> list[list[float]]:
@@ -33,52 +45,74 @@ def curve(losses: list[float]) -> list[list[float]]:
     ]
 
 
-def as_trained(facts: dict[str, Any]) -> Recipe:
+def as_trained(facts: Card) -> Recipe:
     """Read a recipe back from a checkpoint."""
     views = tuple(Augmentation(**view) for view in facts["views"])
     return Recipe(**{**facts, "views": views})
 
 
 def finish(
-    name: str,
-    runs: Path | None = None,
-    device: str | torch.device | None = None,
-) -> dict[str, Any]:
-    """Evaluate a finished training and store its model and card in the zoo.
+    name: str, path: Path, device: str | torch.device | None = None
+) -> Card:
+    """Evaluate an annealed checkpoint, and store model and card in the zoo.
+
+    The card is kept beside the checkpoint too, so that nothing is evaluated
+    twice. The zoo keeps what it has when that saw more scenes.
 
     Args:
         name: one of `zoo.NAMES`.
-        runs: folder of the checkpoints, `paths.runs()` by default.
+        path: of the checkpoint.
         device: for the evaluation; the GPU when there is one, by default.
 
     Returns:
-        The card. `draft` is true when the run saw fewer scenes than the
-        recipe of that name asks for.
+        The card. `draft` is false once the model reaches the goal of its name,
+        or gained less than two points of accuracy from twice the scenes.
 
     Raises:
         FileNotFoundError: when there is no checkpoint.
         ValueError: when the training has not reached its last step.
     """
-    full = recipe_of(name)
     device = on_device(device)
-    saved = load(place(name, runs))
-    steps = saved.steps
+    saved = load(path)
     if not saved.complete:
         raise ValueError(
-            f"{name} has had {len(saved.losses)} of its {steps} steps"
+            f"{name} has had {len(saved.losses)} of its {saved.steps} steps"
         )
     recipe = as_trained(saved.recipe)
     with devices.own_draws(device):
         objective = start(name, recipe).to(device)
     objective.load_state_dict(saved.objective)
     objective.eval()
-    card: dict[str, Any] = {
+    objective.show_all()
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        with paths.whole(beside) as part:
+            part.write_text(json.dumps(_facts(saved, objective)), "utf-8")
+    card: Card = json.loads(beside.read_text("utf-8"))
+    milestones = record(name, card)
+    card = {"draft": draft(name, card, milestones), **card}
+    card["milestones"] = [
+        [int(scenes), *shares(found)] for scenes, found in milestones.items()
+    ]
+    kept = zoo.cards(zoo.family(name)).get(name, {})
+    longer = kept.get("samples", 0) > card["samples"]
+    if longer and alike(kept["recipe"], card["recipe"]):
+        return kept
+    decoder = objective.decoder if isinstance(objective, MAE) else None
+    return zoo.save(name, objective.encoder, card, decoder)
+
+
+def _facts(saved: Checkpoint, objective: Objective) -> Card:
+    """Say how a model was trained, and measure what it reaches."""
+    recipe = objective.recipe
+    card: Card = {
         "recipe": saved.recipe,
         "seed": recipe.seed,
-        "steps": steps,
-        "samples": steps * recipe.batch,
-        "draft": steps * recipe.batch < full.steps * full.batch,
-        "device": saved.device,
+        "steps": saved.steps,
+        "samples": saved.steps * recipe.batch,
+        "tokens": round(ALL_SEEN * recipe.keep + 1 - ALL_SEEN, 3),
+        "hardware": saved.hardware,
+        "start": saved.start,
         "seconds": round(saved.seconds, 1),
         "loss": curve(saved.losses),
         "accuracy": evaluate(objective.encoder, recipe),
@@ -86,8 +120,63 @@ def finish(
     }
     if photographs.SPEC in recipe.data:
         card["photographs"] = photographs.load().facts
-    decoder = None
     if isinstance(objective, MAE):
         card["reconstruction"] = reconstruction(objective)
-        decoder = objective.decoder
-    return zoo.save(name, objective.encoder, card, decoder)
+    return card
+
+
+def measure(name: str, accuracy: Card) -> str:
+    """Name the accuracies by which a model is judged: its goal's, or head."""
+    goal = GOALS.get(plain(name))
+    if goal:
+        return goal.measure
+    return "head" if "head" in accuracy else "linear"
+
+
+def shares(accuracy: Card) -> list[float]:
+    """List the accuracies of a milestone: garment, fabric or class."""
+    return [v for v in accuracy.values() if isinstance(v, float)]
+
+
+def record(name: str, card: Card) -> dict[str, Card]:
+    """Add what an annealed model reaches to the file of its name.
+
+    Returns:
+        Number of scenes -> accuracies, in rising order.
+    """
+    home = zoo.folder(name).parent / "results" / "training"
+    path = home / f"{plain(name)}.json"
+    known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if not alike(known.get("recipe", {}), card["recipe"]):
+        known = {"recipe": card["recipe"], "milestones": {}}
+    found = known["milestones"] | {str(card["samples"]): card["accuracy"]}
+    known["milestones"] = dict(sorted(found.items(), key=lambda x: int(x[0])))
+    with paths.whole(path) as part:
+        part.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+    kind = measure(name, card["accuracy"])
+    return {
+        scenes: accuracy[kind]
+        for scenes, accuracy in known["milestones"].items()
+        if kind in accuracy
+    }
+
+
+def draft(name: str, card: Card, milestones: dict[str, Card]) -> bool:
+    """Tell whether a model is short of its goal and still improving."""
+    scenes = card["samples"]
+    reached = milestones.get(str(scenes))
+    if reached is None:
+        return True
+    goal = GOALS.get(plain(name), Goal("", {}))
+    if goal.accuracy and all(
+        reached.get(factor, 0.0) >= wanted
+        for factor, wanted in goal.accuracy.items()
+    ):
+        return False
+    halves = [
+        found
+        for before, found in milestones.items()
+        if abs(2 * int(before) - scenes) <= 0.02 * scenes
+    ]
+    main = next(iter(reached))
+    return all(reached[main] - half[main] >= CONVERGED for half in halves)

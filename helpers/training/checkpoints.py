@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from helpers.runtime import paths
 
@@ -19,26 +20,31 @@ class Checkpoint:
 
     Attributes:
         recipe: the settings, as a dictionary.
-        steps: that the schedule was made for.
+        steps: at which the rate reaches zero; 0 in the constant part, which
+            belongs to trainings of any length.
         losses: of the steps done, so their number is the next step.
         seconds: of wall time spent.
-        device: in words.
+        hardware: what it ran on, in words; several if it moved.
+        start: sha256 of the weights that fine-tuning began with, or "".
+        sample: the first images it trains on, (8, 3, 64, 64) uint8.
         objective: state of the objective, moving averages included.
-        optimiser: state of the optimiser.
+        optimiser: state of the optimisers.
     """
 
     recipe: dict[str, Any]
     steps: int
     losses: list[float]
     seconds: float
-    device: str
+    hardware: list[str]
+    start: str
+    sample: Tensor
     objective: dict[str, Any]
     optimiser: dict[str, Any]
 
     @property
     def complete(self) -> bool:
-        """Whether the last step has been done."""
-        return len(self.losses) >= self.steps
+        """Whether the rate has reached zero."""
+        return 0 < self.steps <= len(self.losses)
 
     def save(self, path: Path) -> None:
         """Write to a file, whole or not at all."""
@@ -47,9 +53,16 @@ class Checkpoint:
             torch.save(content, part)
 
 
-def place(name: str, runs: Path | None = None) -> Path:
-    """Return the path of a model's checkpoint, in `paths.runs()` if asked."""
-    return (runs or paths.runs()) / name / "checkpoint.pt"
+def place(name: str, steps: int = 0, runs: Path | None = None) -> Path:
+    """Return the path of a checkpoint.
+
+    Args:
+        name: of the model.
+        steps: at which the rate reaches zero; 0: the constant part.
+        runs: folder of the trainings, `paths.runs()` by default.
+    """
+    part = f"annealed-{steps}" if steps else "constant"
+    return (runs or paths.runs()) / name / f"{part}.pt"
 
 
 def load(path: Path) -> Checkpoint:

@@ -1,21 +1,20 @@
-"""The images that a recipe trains on, drawn anew at every step.
+"""The images that a recipe trains on, drawn at every step.
 
 Step s of seed r always sees the same images in the same order, whatever came
 before: that is what makes a resumed run equal to an unbroken one.
 """
 
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.lab import photographs
 from helpers.lab.architectures import SIZE
 from helpers.lab.wardrobe import compose
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 
 FACTORS = ("garment", "fabric", "class")
 SCENES = 10_000_000
@@ -31,28 +30,55 @@ def key(seed: int, step: int) -> int:
 @cache
 def _digits() -> tuple[Tensor, Tensor]:
     """scikit-learn's digits but every fifth, which is for tests."""
+    from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None]
-    big = F.interpolate(images, SIZE, mode="bicubic").clamp(0, 1)
-    seen = torch.arange(len(big)) % 5 != 4
+    size = (SIZE, SIZE)
+    big = [
+        np.asarray(
+            Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
+        )
+        for picture in (digits.images * (255 / 16)).round().astype(np.uint8)
+    ]
+    images = torch.from_numpy(np.stack(big)).float()[:, None] / 255
+    seen = torch.arange(len(images)) % 5 != 4
     labels = torch.tensor(digits.target)
-    return big.expand(-1, 3, -1, -1)[seen], labels[seen]
+    return images.expand(-1, 3, -1, -1)[seen], labels[seen]
 
 
-def batch(
-    recipe: Recipe, step: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Batch:
+    """The images of one training step.
+
+    Attributes:
+        images: (n, 3, 64, 64) in [0, 1].
+        partners: what second views are made of, as `images`: the same, or the
+            same garments and fabrics with other nuisances.
+        labels: (n,), int64.
+    """
+
+    images: Tensor
+    partners: Tensor
+    labels: Tensor
+
+
+def redrawn(recipe: Recipe, step: int) -> tuple[str, ...]:
+    """Name the groups of factors that partners draw again at a step."""
+    groups: tuple[str, ...] = ()
+    for scenes, later in recipe.redrawn:
+        if step * recipe.batch >= scenes:
+            groups = later
+    return groups
+
+
+def batch(recipe: Recipe, step: int, device: torch.device) -> Batch:
     """Return the images and labels of one training step.
 
     Args:
         recipe: names data, variant, share of garments, batch and seed.
         step: number of the step.
         device: where they shall be.
-
-    Returns:
-        Images (batch, 3, 64, 64) in [0, 1] and labels (batch,), int64.
     """
     draw = torch.Generator().manual_seed(key(recipe.seed, step))
     kind, _, digest = recipe.data.partition("@")
@@ -60,19 +86,36 @@ def batch(
         known = photographs.load(digest)
         some = max(1, round(recipe.fraction * len(known.labels["train"])))
         rows = torch.randint(some, (recipe.batch,), generator=draw)
-        return known.draw("train", rows, device)
+        images, labels = known.draw("train", rows, device)
+        return Batch(images, images, labels)
     if recipe.data == "digits":
         images, labels = _digits()
         rows = torch.randint(len(images), (recipe.batch,), generator=draw)
-        return images[rows].to(device), labels[rows].to(device)
-    scenes = compose(
+        images = images[rows].to(device)
+        return Batch(images, images, labels[rows].to(device))
+    scene = partial(
+        compose,
         "train",
         torch.randint(SCENES, (recipe.batch,), generator=draw),
         variant=recipe.variant,
         device=device,
         garments=recipe.fraction,
     )
-    return scenes.pixels.float() / 255, scenes.factors["class"]
+    scenes, groups = scene(), redrawn(recipe, step)
+    images = partners = scenes.pixels.float() / 255
+    if groups:
+        partners = scene(redrawn=groups).pixels.float() / 255
+    return Batch(images, partners, scenes.factors["class"])
+
+
+def sample(recipe: Recipe) -> Tensor:
+    """Return the first images that a recipe trains on, (8, 3, 64, 64) uint8.
+
+    A checkpoint keeps them, so that it is not continued on other images.
+    """
+    eight = replace(recipe, batch=8)
+    images = batch(eight, 0, torch.device("cpu")).images
+    return (images * 255).round().to(torch.uint8)
 
 
 def bound(recipe: Recipe) -> Recipe:

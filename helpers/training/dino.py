@@ -21,7 +21,7 @@ from helpers.training.objective import (
     normalise,
     rising,
 )
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 
 LOCAL_SIZE = 32
 
@@ -125,14 +125,15 @@ class DINO(Objective):
             recipe.centre_momentum,
         )
 
-    def views(self, images: Tensor) -> list[Tensor]:
-        """Draw two views of 64 px and, as one batch, the local ones."""
-        *two, local = self.recipe.views
-        many = images.repeat(self.recipe.local_crops, 1, 1, 1)
-        small = augment(many, local, LOCAL_SIZE)
-        return [normalise(augment(images, v)) for v in two] + [
-            normalise(small)
-        ]
+    def views(self, images: Tensor, partners: Tensor) -> list[Tensor]:
+        """Draw two views of 64 px and, as one batch, the local ones.
+
+        Local views are cut from the images and their partners in turn.
+        """
+        sources, crops = (images, partners), self.recipe.local_crops
+        many = torch.cat([sources[i % 2] for i in range(crops)])
+        small = augment(many, self.recipe.views[2], LOCAL_SIZE)
+        return [*super().views(images, partners), normalise(small)]
 
     def forward(self, views: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from helpers.probes.selection import readouts
 from helpers.training.data import shown
 from helpers.training.objective import normalise
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 
 BANK, TEST = 5_000, 2_000
 PROBES = {"knn": "knn", "linear": "ridge"}  # name on the card -> probe

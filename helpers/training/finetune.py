@@ -5,7 +5,7 @@ the zoo (Shekhar et al. 2022, section 2.5; Raghu et al. 2021, appendix G).
 """
 
 from helpers.models import zoo
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 from helpers.training.supervised import Supervised
 
 

@@ -1,12 +1,18 @@
-"""Many models at once: one process each, fine-tuning after its start.
+"""Many models in the time there is: one process for each core.
 
-Each process writes its progress to `runs/<name>/log.txt`. Where there are
-GPUs, the processes share them evenly.
+A training is made of legs, each up to a milestone of its recipe. Legs run in
+rounds, from the smallest share of a recipe to the whole, so that time is
+divided among the models in proportion to what they need, and after every
+round the zoo is complete at one share of the full length. Fine-tuning begins
+with what its start reached in the same round. Each process writes its
+progress to `runs/<name>/log.txt`; GPUs are shared evenly.
 """
 
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -14,55 +20,88 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from graphlib import TopologicalSorter
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-import torch
-
 import helpers.training.natural_images as natural_images
 from helpers.lab.architectures import NATURAL
-from helpers.runtime import devices
+from helpers.runtime import devices, paths
 from helpers.training.cards import finish
 from helpers.training.checkpoints import place
-from helpers.training.loop import on_device, pace, train
+from helpers.training.loop import OutOfTimeError, train
 from helpers.training.recipes import members, recipe
+from helpers.training.settings import Recipe
+from helpers.training.status import table
+from helpers.training.steps import on_device
 
 
 class TrainingError(Exception):
     """Some models could not be trained; says which, and why."""
 
 
+@dataclass(frozen=True)
+class Leg:
+    """A training up to one milestone.
+
+    Attributes:
+        name: of the model.
+        scenes: seen in all when the rate has reached zero.
+        share: of the full training.
+    """
+
+    name: str
+    scenes: int
+    share: float
+
+
+def legs(recipes: dict[str, Recipe], scenes: int | None = None) -> list[Leg]:
+    """List what is to be done, in rounds; fine-tuning after its start.
+
+    Args:
+        recipes: by name.
+        scenes: one leg of that length for each, instead of the milestones.
+    """
+    found = [
+        Leg(name, scenes or how.steps(share) * how.batch, share)
+        for name, how in recipes.items()
+        for share in ((1.0,) if scenes else how.milestones)
+    ]
+    return sorted(found, key=lambda leg: (leg.share, _late(recipes, leg)))
+
+
+def _late(recipes: dict[str, Recipe], leg: Leg) -> bool:
+    return bool(recipes[leg.name].init_from)
+
+
 def run(
     names: Sequence[str],
-    steps: int | None = None,
-    seconds: float | None = None,
+    scenes: int | None = None,
+    hours: float = math.inf,
     device: str | None = None,
     resume: bool = True,
     jobs: int | None = None,
     images: str = "",
 ) -> None:
-    """Train models and put them into the zoo.
-
-    One model is trained here and shows its progress. Several are trained
-    side by side, after a word on how long each would take alone.
+    """Train models and put them into the zoo, milestone by milestone.
 
     Args:
         names: models of the zoo, `natural/<name>`, or `natural` for all of
             these.
-        steps: see `train`, as for `seconds`, `device` and `resume`.
-        seconds: of each training.
+        scenes: train once, that long, instead of to every milestone.
+        hours: stop after that long; the next call continues.
         device: of all of them.
-        resume: go on with what was broken off.
-        jobs: processes at once; one a CPU core by default.
+        resume: use what is there already, instead of removing it.
+        jobs: processes at once; one for each CPU core by default.
         images: spec of the set that the photographs are made from, where a
             natural model is among the names; see `natural_images.prepare`.
 
     Raises:
-        ValueError: for an unknown name, images that no name asks for, or a
-            device that is not here.
+        ValueError: for an unknown name, hours that are not above zero, images
+            that no name asks for, or a device that is not here.
         TrainingError: some models failed; names them and says why.
     """
+    ends = time.monotonic() + 3600 * hours
     names = members(names)
     recipes = {name: recipe(name) for name in names}
     if any(name.startswith(NATURAL) for name in names):
@@ -70,63 +109,74 @@ def run(
     elif images:
         raise ValueError("--images is for natural models; the lab has its own")
     where = on_device(device)
+    todo = legs(recipes, scenes)
+    for name in names if not resume else ():
+        for file in [*place(name).parent.glob("*.pt")]:
+            file.with_suffix(".json").unlink(missing_ok=True)
+            file.unlink()
     if len(recipes) == 1:
-        train(names[0], steps, device, resume, seconds)
-        finish(names[0], device=device)
+        one_by_one(todo, ends, device)
         return
-    for name, given in recipes.items():
-        cost = pace(name, given, where) * (steps or given.steps)
-        alone = f"{(seconds or cost) / 3600:.1f} hours on its own"
-        print(f"{name}: {alone}", flush=True)
     command = [sys.executable, "-m", "helpers.training"]
-    for option, value in (
-        ("--steps", steps),
-        ("--seconds", seconds),
-        ("--device", device),
-    ):
-        command += [option, str(value)] if value is not None else []
-    command += ["--no-resume"] * (not resume)
-    gpus: list[str] = []
-    if where.type == "cuda":
-        torch.cuda.empty_cache()  # the trainings need it more
-        gpus = devices.gpus() if device is None else gpus
-    needs = {name: {given.init_from} for name, given in recipes.items()}
-    failed = fleet(command, needs, jobs or os.cpu_count() or 1, gpus)
+    command += ["--device", device] if device else []
+    gpus = devices.gpus() if where.type == "cuda" and device is None else []
+    needs = {name: how.init_from for name, how in recipes.items()}
+    print(table(names), flush=True)
+    jobs = jobs or os.cpu_count() or 1
+    failed = fleet(command, todo, needs, jobs, ends, gpus)
+    print(table(names), flush=True)
     if failed:
         raise TrainingError(
             f"{len(failed)} of {len(names)} models are not trained:\n"
             + "\n".join(
-                f"{name}: {why} ({place(name).with_name('log.txt')})"
-                for name, why in failed.items()
+                f"{name}: {why} ({log(name)})" for name, why in failed.items()
             )
         )
 
 
+def one_by_one(todo: Sequence[Leg], ends: float, device: str | None) -> None:
+    """Train legs in this process until the time is over."""
+    for leg in todo:
+        hours = (ends - time.monotonic()) / 3600
+        try:
+            path = train(leg.name, leg.scenes, device, hours=hours)
+        except OutOfTimeError:
+            return
+        finish(leg.name, path, device)
+
+
+def log(name: str) -> Path:
+    """Return where a model's trainings tell how far they are."""
+    return paths.runs() / name / "log.txt"
+
+
 def fleet(
     command: Sequence[str],
-    needs: dict[str, set[str]],
+    todo: Sequence[Leg],
+    needs: dict[str, str],
     jobs: int,
+    ends: float = math.inf,
     gpus: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Run a command for every name, each as soon as what it needs is done.
+    """Run a command for every leg, each as soon as what it needs is done.
 
-    When one fails, those that need it are left out and the others go on.
+    A leg waits for the earlier ones of its model, and for those of the model
+    that it begins with. When one fails, those that need it are left out and
+    the others go on.
 
     Args:
-        command: gets a name as its last argument.
-        needs: what each name needs; names that are no keys count as done.
+        command: gets `NAME --scenes N`, and `--hours H` when time is limited.
+        todo: in order of importance.
+        needs: model -> the one it begins with, or "".
         jobs: processes at once; they share the cores.
+        ends: when to stop, on the monotonic clock.
         gpus: values of `CUDA_VISIBLE_DEVICES`; each process sees one.
 
     Returns:
-        What failed: name to the last line of its log, or to what it needed.
+        What failed: name -> the last line of its log, or what it needed.
     """
-    order = TopologicalSorter(
-        {name: needed & needs.keys() for name, needed in needs.items()}
-    )
-    order.prepare()
-    running: dict[Future[str], str] = {}
-    ended: dict[str, str] = {}
+    waiting, failed = list(todo), dict[str, str]()
+    running: dict[Future[str], Leg] = {}
     threads = max(1, (os.cpu_count() or 1) // jobs)
     slots: SimpleQueue[dict[str, str]] = SimpleQueue()
     for i in range(jobs):
@@ -134,32 +184,50 @@ def fleet(
         slots.put({"OMP_NUM_THREADS": str(threads)} | gpu)
     with ThreadPoolExecutor(jobs) as pool:
         while True:
-            for name in order.get_ready():
-                log = place(name).with_name("log.txt")
-                job = pool.submit(_one, [*command, name], log, slots)
-                running[job] = name
+            while len(running) < jobs and time.monotonic() < ends:
+                busy = [*running.values()]
+                leg = _next(waiting, busy, needs)
+                if leg is None:
+                    break
+                waiting.remove(leg)
+                hours = (ends - time.monotonic()) / 3600
+                limit = [f"--hours={hours}"] if math.isfinite(hours) else []
+                words = [*command, leg.name, f"--scenes={leg.scenes}", *limit]
+                running[pool.submit(_one, words, log(leg.name), slots)] = leg
             if not running:
-                break
+                return failed
             for job in wait(running, return_when=FIRST_COMPLETED).done:
-                name = running.pop(job)
-                ended[name] = job.result()
-                if not ended[name]:
-                    order.done(name)
-                count = f"{len(ended)}/{len(needs)}"
-                print(f"{count} {name}: {ended[name] or 'done'}", flush=True)
-    left = needs.keys() - ended.keys()
-    return {name: why for name, why in ended.items() if why} | {
-        name: f"needs {', '.join(needs[name])}" for name in sorted(left)
-    }
+                leg = running.pop(job)
+                why = job.result()
+                if why:
+                    failed[leg.name] = why
+                print(f"{leg.name} {leg.scenes}: {why or 'done'}", flush=True)
+            for name, origin in needs.items():
+                if origin in failed and name not in failed:
+                    failed[name] = f"needs {origin}"
+            waiting = [leg for leg in waiting if leg.name not in failed]
+
+
+def _next(
+    waiting: Sequence[Leg], busy: Sequence[Leg], needs: dict[str, str]
+) -> Leg | None:
+    """Return the first leg that nothing before it holds up."""
+    before: list[Leg] = list(busy)
+    for leg in waiting:
+        names = {other.name for other in before}
+        if leg.name not in names and needs[leg.name] not in names:
+            return leg
+        before.append(leg)
+    return None
 
 
 def _one(
     command: list[str], log: Path, slots: SimpleQueue[dict[str, str]]
 ) -> str:
-    """Run a training; return "" or the last line of what it said."""
+    """Run a leg; return "" or the last line of what it said."""
     log.parent.mkdir(parents=True, exist_ok=True)
     slot = slots.get()
-    with log.open("w", encoding="utf-8") as out:
+    with log.open("a", encoding="utf-8") as out:
         done = subprocess.run(
             command,
             stdout=out,

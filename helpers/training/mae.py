@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from helpers.lab.architectures import HEAD_WIDTH, PATCH, SIZE
 from helpers.models import zoo
 from helpers.training.objective import Objective, sine_positions
-from helpers.training.recipes import Recipe, recipe
+from helpers.training.recipes import recipe
+from helpers.training.settings import Recipe
 
 
 def patchify(x: Tensor, patch: int = PATCH) -> Tensor:

@@ -18,7 +18,7 @@ from helpers.training.objective import (
     rising,
     sine_positions,
 )
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 
 
 class InfoNCE(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from helpers.lab.architectures import PREPROCESSING
 from helpers.models import zoo
 from helpers.training.augment import augment
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -51,21 +51,45 @@ class Objective(nn.Module):
                 1 - recipe.keep, num_prefix_tokens=prefix
             )
 
-    def views(self, images: Tensor) -> list[Tensor]:
-        """Augment and normalise images (n, 3, 64, 64) in [0, 1]."""
-        return [normalise(augment(images, v)) for v in self.recipe.views]
+    def views(self, images: Tensor, partners: Tensor) -> list[Tensor]:
+        """Augment and normalise images (n, 3, 64, 64) in [0, 1].
+
+        The first view is one of the images; a second, where the objective
+        compares views, is one of their partners (`data.Batch`).
+        """
+        sources = (images, partners)
+        return [
+            normalise(augment(source, view))
+            for source, view in zip(sources, self.recipe.views, strict=False)
+        ]
+
+    def show_all(self) -> None:
+        """Let the encoder see every patch from now on."""
+        if hasattr(self.encoder, "patch_drop"):
+            self.encoder.patch_drop = nn.Identity()
 
     def forward(self, views: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
         raise NotImplementedError
 
     def update(self, progress: float) -> None:
-        """Do what follows an optimiser step; progress runs from 0 to 1."""
+        """Do what follows an optimiser step.
+
+        Args:
+            progress: through the fall of the rate, from 0 to 1; 0 before.
+        """
 
 
 def average_of(module: nn.Module) -> nn.Module:
-    """Copy a module into a moving average that no gradient reaches."""
-    return copy.deepcopy(module).requires_grad_(False)
+    """Copy a module into a moving average that no gradient reaches.
+
+    An average of an encoder always sees every patch.
+    """
+    average = copy.deepcopy(module).requires_grad_(False)
+    for name, part in list(average.named_modules()):
+        if isinstance(part, PatchDropout):
+            average.set_submodule(name, nn.Identity())
+    return average
 
 
 @torch.no_grad()

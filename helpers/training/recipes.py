@@ -1,112 +1,17 @@
 """Every setting of every training, in one table.
 
-A recipe says what is trained, on which scenes, how long and how. Nothing is
-set anywhere else: the training modules read these fields and no others.
+A recipe says what is trained, on which scenes, how long and how.
 
-Do not edit a recipe to shorten a run: `train(name, steps=...)` fits the same
-schedule into fewer steps and marks the result as a draft.
+Do not edit a recipe to shorten a run: `train(name, scenes=...)` fits the same
+schedule into fewer scenes and marks the result as a draft.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from helpers.lab.architectures import NATURAL, plain
 from helpers.lab.photographs import SPEC
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How a view is drawn from a scene; the default changes nothing.
-
-    Attributes:
-        scale: smallest and largest share of the area that a crop keeps.
-        flip: chance of a mirror image.
-        colour: chance that the four colour changes below are applied.
-        brightness: factor is drawn from 1 +- this.
-        contrast: factor is drawn from 1 +- this.
-        saturation: factor is drawn from 1 +- this.
-        hue: largest turn of the colour circle (0.5: half of it, so any hue).
-        grey: chance of a greyscale image.
-        blur: chance of a Gaussian blur.
-        sigma: smallest and largest width of the blur, pixels.
-        solarise: chance that bright values are inverted.
-    """
-
-    scale: tuple[float, float] = (1.0, 1.0)
-    flip: float = 0.0
-    colour: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    grey: float = 0.0
-    blur: float = 0.0
-    sigma: tuple[float, float] = (0.1, 1.5)
-    solarise: float = 0.0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What one model of the zoo is trained with.
-
-    Attributes:
-        objective: supervised, finetune, moco_v3, dino or mae.
-        steps: optimiser steps of the full training.
-        batch: scenes a step.
-        lr: highest learning rate of AdamW, which trains embeddings, norms,
-            biases and heads.
-        block_lr: highest learning rate of Muon, which trains the matrices
-            and kernels inside the blocks.
-        weight_decay: of both, on matrices and kernels only.
-        warmup: share of the steps in which the rate rises linearly.
-        seed: of weights, order of scenes, augmentations.
-        views: augmentations; one for supervised and mae, two (one a view)
-            for moco_v3, three (two global, one local) for dino.
-        data: wardrobe, digits, or natural (the file of photographs, with
-            its hash behind an @ once training has begun).
-        variant: of the wardrobe.
-        fraction: share of the training garments that may be used.
-        init_from: model of the zoo whose encoder is the start (finetune).
-        smoothing: of the labels.
-        keep: share of the patches of an image that a ViT sees in a step, drawn
-            at random (PatchDropout, Liu et al. 2023; mae has its mask).
-        momentum: first rate of the moving average of the weights; it rises
-            to 1 on a cosine.
-        temperature: of the logits (moco_v3), of the student (dino).
-        teacher_temperature: of the teacher (dino).
-        centre_momentum: of the moving average of the teacher's logits.
-        outputs: width of the embedding (moco_v3), prototypes (dino).
-        hidden: width of the projection heads.
-        local_crops: small views a scene (dino).
-        mask_ratio: share of patches that is hidden (mae).
-        decoder: width and blocks of the decoder (mae).
-    """
-
-    objective: str
-    steps: int = 20_000
-    batch: int = 256
-    lr: float = 8e-4
-    block_lr: float = 3e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    seed: int = 0
-    views: tuple[Augmentation, ...] = (Augmentation(),)
-    data: str = "wardrobe"
-    variant: str = "none"
-    fraction: float = 1.0
-    init_from: str = ""
-    smoothing: float = 0.05
-    keep: float = 1.0
-    momentum: float = 0.99
-    temperature: float = 0.2
-    teacher_temperature: float = 0.04
-    centre_momentum: float = 0.9
-    outputs: int = 128
-    hidden: int = 512
-    local_crops: int = 4
-    mask_ratio: float = 0.75
-    decoder: tuple[int, int] = (64, 2)
-
+from helpers.training.settings import Augmentation, Goal, Recipe
 
 LIGHT = Augmentation(scale=(0.7, 1.0), flip=0.5)
 """For labels: garments stay whole, colours stay as they are."""
@@ -128,58 +33,102 @@ so what is left to recognise is shape and pattern. Both views keep at least
 
 _LOCAL = replace(_STRONG, scale=(0.12, 0.4), blur=0.2)
 
+_FEW = 5 / 1_600
+"""Five photographs of each garment, where all others see 1,600."""
+
+_STAGES = (
+    (100_000, ("background", "place")),
+    (200_000, ("background", "place", "cloth")),
+)
+"""Two crops of one picture can be matched by the background and by where the
+cloth's pattern falls. Once pairs of the same picture have been learned, these
+are drawn again for the second view, so that what is left in common is the
+garment and its weave."""
+
 _SUPERVISED = Recipe(objective="supervised", views=(LIGHT,))
-_FINETUNE = replace(_SUPERVISED, objective="finetune", steps=8_000, lr=4e-4)
+_FINETUNE = replace(
+    _SUPERVISED,
+    objective="finetune",
+    scenes=256_000,
+    milestones=(1.0,),
+    lr=2e-4,
+)
+_MOCO_V3 = Recipe(
+    objective="moco_v3",
+    scenes=1_536_000,
+    lr=3.5e-4,
+    weight_decay=0.1,
+    views=(_STRONG, replace(_STRONG, blur=0.1, solarise=0.2)),
+    redrawn=_STAGES,
+)
 
 RECIPES: dict[str, Recipe] = {
-    "vit_cls": _SUPERVISED,
+    "vit_cls": replace(_SUPERVISED, seed=0),
     "vit_cls_twin": replace(_SUPERVISED, seed=1),
-    "vit_gap": _SUPERVISED,
-    "resnet": replace(_SUPERVISED, lr=2e-3),
-    "mixer": _SUPERVISED,
-    "moco_v3": Recipe(
-        objective="moco_v3",
-        steps=40_000,
-        batch=512,
-        lr=1e-3,
-        weight_decay=0.1,
-        views=(_STRONG, replace(_STRONG, blur=0.1, solarise=0.2)),
-    ),
+    "vit_gap": replace(_SUPERVISED, seed=2),
+    "vit_reg": replace(_SUPERVISED, seed=3),
+    "resnet": replace(_SUPERVISED, lr=1e-3, seed=4),
+    "mixer": replace(_SUPERVISED, seed=5),
+    "mixer_narrow": replace(_SUPERVISED, seed=6),
+    "moco_v3": replace(_MOCO_V3, seed=7),
+    "moco_v3_twin": replace(_MOCO_V3, seed=8),
     "dino": Recipe(
         objective="dino",
-        steps=40_000,
-        batch=256,
+        seed=9,
         views=(_STRONG, replace(_STRONG, blur=0.1, solarise=0.2), _LOCAL),
+        redrawn=_STAGES,
         temperature=0.1,
         outputs=2048,
     ),
     "mae": Recipe(
         objective="mae",
-        steps=60_000,
-        batch=512,
-        lr=1.5e-3,
+        scenes=3_072_000,
+        lr=5.3e-4,
+        seed=10,
         views=(LIGHT,),
+        keep=1.0,
     ),
-    "moco_v3_ft": replace(_FINETUNE, init_from="moco_v3"),
-    "mae_ft": replace(_FINETUNE, init_from="mae"),
-    "vit_noskip_early": _SUPERVISED,
-    "vit_noskip_middle": _SUPERVISED,
-    "vit_data_03": replace(_SUPERVISED, fraction=0.03),
-    "vit_data_10": replace(_SUPERVISED, fraction=0.1),
-    "vit_narrow": _SUPERVISED,
-    "vit_narrow_data_10": replace(_SUPERVISED, fraction=0.1),
+    "moco_v3_ft": replace(_FINETUNE, init_from="moco_v3", seed=11),
+    "mae_ft": replace(_FINETUNE, init_from="mae", seed=12),
+    "vit_noskip_early": replace(_SUPERVISED, seed=13),
+    "vit_noskip_middle": replace(_SUPERVISED, seed=14),
+    "vit_data_03": replace(_SUPERVISED, fraction=0.03, seed=22),
+    "vit_data_10": replace(_SUPERVISED, fraction=0.1, seed=23),
+    "vit_few": replace(_SUPERVISED, fraction=_FEW, seed=15),
+    "vit_narrow": replace(_SUPERVISED, seed=16),
+    "vit_narrow_data_10": replace(_SUPERVISED, fraction=0.1, seed=24),
+    "vit_narrow_few": replace(_SUPERVISED, fraction=_FEW, seed=17),
+    "vit_narrow_deep": replace(_SUPERVISED, seed=18),
+    "vit_narrow_shallow": replace(_SUPERVISED, seed=19),
     "vit_cls_ft_digits": replace(
         _FINETUNE,
-        steps=2_000,
-        batch=64,
+        scenes=64_000,
+        lr=4e-4,
         init_from="vit_cls",
         data="digits",
         views=(Augmentation(scale=(0.7, 1.0)),),
+        seed=20,
     ),
     "vit_cls_ft_sketch": replace(
-        _FINETUNE, init_from="vit_cls", variant="sketch"
+        _FINETUNE, init_from="vit_cls", variant="sketch", seed=21
     ),
 }
+
+_CLASSES = {"garment": 0.90, "fabric": 0.97}
+GOALS: dict[str, Goal] = {
+    **dict.fromkeys(
+        ("vit_cls", "vit_cls_twin", "vit_gap", "vit_reg"),
+        Goal("head", _CLASSES),
+    ),
+    "resnet": Goal("head", {"garment": 0.92}),
+    "mixer": Goal("head", {"garment": 0.85}),
+    "moco_v3": Goal("linear", {"garment": 0.65}),
+    "moco_v3_twin": Goal("linear", {"garment": 0.65}),
+    "dino": Goal("linear", {"garment": 0.55}),
+    "mae": Goal("linear", {"garment": 0.55}),
+}
+"""Models without a goal are compared with others at equal numbers of scenes:
+they are drafts until doubling their scenes gains less than two points."""
 
 
 def recipe(name: str) -> Recipe:
@@ -206,15 +155,3 @@ def members(names: Sequence[str]) -> list[str]:
     family = [NATURAL + name for name in RECIPES]
     parts = [family if name == SPEC else [name] for name in names]
     return [name for part in parts for name in part]
-
-
-def for_cpu(full: Recipe) -> Recipe:
-    """Fit a recipe to a processor: many small steps instead of few large.
-
-    Batches shrink to at most 64 scenes and AdamW's learning rate with the
-    square root of the batch. A ViT sees half of the patches, which halves its
-    cost and leaves what a scene teaches nearly as it was.
-    """
-    batch = min(full.batch, 64)
-    rate = full.lr * (batch / full.batch) ** 0.5
-    return replace(full, batch=batch, lr=rate, keep=0.5)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.training.objective import Objective
-from helpers.training.recipes import Recipe
+from helpers.training.settings import Recipe
 
 
 class SmoothedCrossEntropy(nn.Module):

@@ -1,4 +1,5 @@
 import errno
+import math
 import webbrowser
 
 import pytest
@@ -193,14 +194,22 @@ def test_claims(book):
 def test_train(monkeypatch):
     calls = []
     monkeypatch.setattr(training, "run", lambda *a: calls.append(a))
-    given = ["train", "mae", "--steps", "3", "--no-resume", "--jobs", "2"]
+    given = ["train", "mae", "--scenes", "640", "--hours", "2", "--jobs", "2"]
     result = vitscope(*given)
     assert result.exit_code == 0, result.output
     assert vitscope("train", "--all").exit_code == 0
     assert calls == [
-        (["mae"], 3, None, None, False, 2, ""),
-        (list(training.RECIPES), None, None, None, True, None, ""),
+        (["mae"], 640, 2.0, None, True, 2, ""),
+        (list(training.RECIPES), None, math.inf, None, True, None, ""),
     ]
+
+
+def test_the_status_of_trainings_needs_no_training(monkeypatch, tmp_path):
+    monkeypatch.setenv("VITSCOPE_RUNS", str(tmp_path))
+    monkeypatch.setattr(training, "run", lambda *_: 1 / 0)
+    told = vitscope("train", "--all", "--status").stdout.splitlines()
+    assert len(told) == len(training.RECIPES)
+    assert "0 of 1,024,000  (goal head: garment 90, fabric 97)" in told[0]
 
 
 def test_a_failed_training_is_told_in_lines(monkeypatch):

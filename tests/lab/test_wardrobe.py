@@ -602,3 +602,25 @@ def test_the_vote(
     kept = maker.confirmed(images, labels, bank, names, itself)
     assert np.array_equal(kept, np.array(votes) >= 0.7)
     assert 0.05 < 1 - kept.mean() < 0.6
+
+
+@pytest.mark.parametrize("group", wardrobe.NUISANCES)
+def test_what_is_redrawn_changes_and_nothing_else(group: str) -> None:
+    index = range(20)
+    one = wardrobe.compose("train", index)
+    two = wardrobe.compose("train", index, redrawn=(group,))
+    assert not torch.equal(one.pixels, two.pixels)
+    changed = {
+        name
+        for name in one.factors
+        if not torch.equal(one.factors[name], two.factors[name])
+    }
+    shown = set(wardrobe.NUISANCES[group]) & set(one.factors)
+    assert changed == shown
+    alone = wardrobe.compose("train", [7], redrawn=(group,))
+    assert torch.equal(alone.pixels[0], two.pixels[7])
+
+
+def test_a_group_that_cannot_be_redrawn_is_refused() -> None:
+    with pytest.raises(ValueError, match="nearest: 'background'"):
+        wardrobe.compose("train", [0], redrawn=("backgrounds",))

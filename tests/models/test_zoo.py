@@ -28,7 +28,8 @@ def test_every_architecture_runs_and_fits_its_file() -> None:
         model = zoo.build(name).eval()
         with torch.no_grad():
             out = model(x)
-        classes = 96 if name in ("moco_v3", "dino", "mae") else 100
+        headless = name.removesuffix("_twin") in ("moco_v3", "dino", "mae")
+        classes = 96 if headless else 100
         classes = 10 if name.endswith("digits") else classes
         assert out.shape == (1, classes), name
         size = sum(v.numel() for v in model.state_dict().values()) * 2
@@ -66,6 +67,12 @@ def test_the_wardrobe_of_heads_is_that_of_the_names() -> None:
     assert heads == {"vit_cls": 6, "vit_narrow": 3}
     assert zoo.build("vit_gap").cls_token is None
     assert zoo.build("vit_cls").num_prefix_tokens == 1
+    assert zoo.build("vit_reg").num_prefix_tokens == 5
+    depths = {
+        kind: len(zoo.build(f"vit_narrow{kind}").blocks)
+        for kind in ("", "_deep", "_shallow")
+    }
+    assert depths == {"": 12, "_deep": 24, "_shallow": 6}
 
 
 @pytest.mark.usefixtures("folder")

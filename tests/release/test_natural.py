@@ -28,6 +28,7 @@ from helpers.training import (
     natural_images,
     train,
 )
+from helpers.training.precision import Way
 from helpers.training.recipes import RECIPES, members, recipe
 from tests import minibook
 from tests.training.test_training import tiny
@@ -174,21 +175,24 @@ def test_recipes_are_the_labs_with_other_images() -> None:
         name: zoo.build(f"natural/{name}").num_classes for name in zoo.NAMES
     }
     assert heads.pop("vit_cls_ft_sketch") == 100
-    assert {heads.pop(name) for name in ("moco_v3", "dino", "mae")} == {0}
+    assert {
+        heads.pop(name) for name in ("moco_v3", "moco_v3_twin", "dino", "mae")
+    } == {0}
     assert set(heads.values()) == {10}
 
 
 def test_a_share_of_the_photographs(photos: photographs.Photographs) -> None:
     how = replace(recipe("natural/vit_data_10"), batch=200)
     few, _ = photos.draw("train", torch.arange(12), CPU)
-    shown, labels = data.batch(how, 3, CPU)
+    batch = data.batch(how, 3, CPU)
+    shown, labels = batch.images, batch.labels
+    assert batch.partners is shown
     assert len(shown.flatten(1).unique(dim=0)) == 12
     hits = (shown[:, None] == few[None]).flatten(2).all(2)
     assert hits.any(1).all()
     known = photos.labels["train"][:12]
     assert torch.equal(known[hits.int().argmax(1)], labels)
-    again, _ = data.batch(how, 3, CPU)
-    assert torch.equal(shown, again)
+    assert torch.equal(shown, data.batch(how, 3, CPU).images)
 
 
 def test_what_a_model_is_evaluated_on(
@@ -212,11 +216,11 @@ def test_a_model_is_trained_kept_and_loaded(
     with pytest.raises(FileNotFoundError, match="train natural/vit_narrow`"):
         models.check("natural/vit_narrow")
     with pytest.raises(ValueError, match="--images is for natural models"):
-        fleet.run(["vit_narrow"], 2, device="cpu", images=spec)
-    order = {"steps": 2, "device": "cpu", "images": spec}
+        fleet.run(["vit_narrow"], 128, device="cpu", images=spec)
+    order = {"scenes": 128, "device": "cpu", "images": spec}
     fleet.run(["natural/vit_narrow"], **order)
     home = tmp_path / "runs/natural"
-    checkpoint = home / "vit_narrow/checkpoint.pt"
+    checkpoint = home / "vit_narrow/annealed-2.pt"
     assert checkpoint.is_file()
     assert [p.name for p in sorted((home / "zoo").iterdir())] == [
         "vit_narrow.safetensors",
@@ -244,9 +248,10 @@ def test_a_training_stays_with_its_photographs(
     monkeypatch.setattr(zoo, "build", tiny)
     natural_images.prepare(spec)
     short = partial(
-        *(train, "natural/vit_cls", 4, "cpu"),
+        *(train, "natural/vit_cls", 16, "cpu"),
         recipe=replace(recipe("natural/vit_cls"), batch=4),
         runs=tmp_path,
+        way=Way("float32"),
     )
     batch = data.batch
 
@@ -314,7 +319,7 @@ def test_the_edition_names_natural_models_only(root: Path) -> None:
     for job in editions.plan(edition, root, validators={}):
         assert "lab/" not in json.dumps(job.parameters), job.page
     used = json.dumps([edition.parameters, edition.pages])
-    for name in zoo.NAMES:
+    for name in zoo.cards():
         assert f'"natural/{name}"' in used
 
 

@@ -3,7 +3,7 @@ import torch
 
 from helpers import models
 from helpers.runtime import devices
-from helpers.training import loop
+from helpers.training import steps
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def test_the_cpu_where_there_is_nothing_else(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert devices.pick() == torch.device("mps")
     assert devices.name(devices.pick()) == "Apple GPU"
-    assert loop.on_device(None) == torch.device("cpu")  # CUDA or nothing
+    assert steps.on_device(None) == torch.device("cpu")  # CUDA or nothing
 
 
 def test_a_process_of_torchrun_has_the_gpu_of_its_rank(cuda, monkeypatch):
     current = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
-    assert devices.pick() == loop.on_device(None) == torch.device("cuda")
+    assert devices.pick() == steps.on_device(None) == torch.device("cuda")
     for rank, gpu in (("0", 0), ("1", 1), ("2", 0)):
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert devices.pick() == current[-1] == torch.device("cuda", gpu)

@@ -1,5 +1,6 @@
 """The loop, the augmentations, the evaluation and the recipes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,35 +12,49 @@ import numpy as np
 import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from timm.optim.muon import Muon
 from torch import Tensor, nn
 
 from helpers import images as image_sets
+from helpers import models
 from helpers.lab import wardrobe
 from helpers.models import zoo
 from helpers.training import (
+    GOALS,
     RECIPES,
     augment,
+    cards,
     checkpoints,
     data,
     evaluate,
     evaluation,
     finish,
     loop,
+    muon,
+    precision,
+    progress,
     reconstruction,
+    resuming,
+    steps,
+    table,
     train,
 )
 from helpers.training.cards import as_trained, curve
 from helpers.training.evaluation import blocks, features
 from helpers.training.mae import MAE, patchify
 from helpers.training.objective import normalise, sine_positions
-from helpers.training.recipes import Augmentation, Recipe, for_cpu, recipe
+from helpers.training.precision import Way
+from helpers.training.recipes import recipe
+from helpers.training.settings import Augmentation, Recipe
 
 torch.set_num_threads(1)
+PLAIN = Way("float32")
 
 
 def tiny(name: str) -> nn.Module:
     """Make a ViT of one block in the place of a lab model."""
     headless = name in ("moco_v3", "dino", "mae")
+
     torch.manual_seed(torch.initial_seed() % 2**32)
     return VisionTransformer(
         img_size=64,
@@ -55,6 +70,7 @@ def tiny(name: str) -> nn.Module:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zoo, "build", tiny)
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(loop, "way_of", lambda *_: PLAIN)
 
 
 def losses(path: Path) -> list[float]:
@@ -63,27 +79,28 @@ def losses(path: Path) -> list[float]:
 
 def short(name: str) -> Recipe:
     return replace(
-        recipe(name), batch=4, hidden=16, outputs=8, decoder=(16, 1)
+        recipe(name), batch=4, warmup=1, hidden=16, outputs=8, decoder=(16, 1)
     )
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("stop", [3, 9])
 @pytest.mark.parametrize("name", ["vit_cls", "moco_v3", "dino", "mae"])
 def test_a_killed_run_goes_on_with_identical_losses(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {
-        "steps": 6,
+        "scenes": 40,
         "device": "cpu",
         "recipe": short(name),
     }
     whole = losses(train(name, runs=tmp_path / "whole", **settings))
-    assert len(whole) == 6
+    assert len(whole) == 10
 
     batch = data.batch
 
     def killed(how: Recipe, step: int, device: torch.device) -> Any:
-        if step == 3:
+        if step == stop and how.batch == 4:
             raise KeyboardInterrupt
         return batch(how, step, device)
 
@@ -91,23 +108,24 @@ def test_a_killed_run_goes_on_with_identical_losses(
     with pytest.raises(KeyboardInterrupt):
         train(name, runs=tmp_path / "parts", **settings)
     monkeypatch.setattr(data, "batch", batch)
-    path = tmp_path / "parts" / name / "checkpoint.pt"
-    assert losses(path) == whole[:3]
+    falling = stop > 8
+    path = checkpoints.place(name, 10 * falling, tmp_path / "parts")
+    assert losses(path) == whole[:stop]
     torch.manual_seed(99)
-    train(name, runs=tmp_path / "parts", **settings)
+    path = train(name, runs=tmp_path / "parts", **settings)
     assert losses(path) == whole
 
 
 @pytest.mark.parametrize("kind", ["damaged", "code", "other"])
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, kind: str) -> None:
-    path = checkpoints.place("vit_cls", tmp_path)
+    path = checkpoints.place("vit_cls", 2, tmp_path)
     path.parent.mkdir()
     harm = Harm(str(tmp_path / "harm"))
     torch.save({"code": harm}.get(kind, {"steps": 3}), path)
     if kind == "damaged":
         path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged or not"):
-        train("vit_cls", 2, "cpu", runs=tmp_path)
+    with pytest.raises(ValueError, match=r"annealed-2\.pt is damaged or"):
+        train("vit_cls", 128, "cpu", runs=tmp_path)
     assert not (tmp_path / "harm").exists()
 
 
@@ -122,39 +140,98 @@ class Harm:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_broken_off_run_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_run_of_another_recipe_or_of_other_scenes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     how = short("vit_cls")
-    path = train("vit_cls", 2, "cpu", runs=tmp_path, recipe=how)
-    half = checkpoints.load(path)
-    half.losses = half.losses[:1]
-    half.save(path)
-    with pytest.raises(ValueError, match="to 2 steps"):
-        train("vit_cls", 3, "cpu", runs=tmp_path, recipe=how)
+    train("vit_cls", 8, "cpu", runs=tmp_path, recipe=how)
+    longer = replace(how, scenes=10**9, milestones=(1.0,))
+    train("vit_cls", 8, "cpu", runs=tmp_path, recipe=longer)
     other = replace(how, lr=1.0)
     with pytest.raises(ValueError, match="another recipe"):
-        train("vit_cls", 2, "cpu", runs=tmp_path, recipe=other)
+        train("vit_cls", 8, "cpu", runs=tmp_path, recipe=other)
+    sample = data.sample
+    monkeypatch.setattr(data, "sample", lambda recipe: 255 - sample(recipe))
+    with pytest.raises(ValueError, match="trained on other images"):
+        train("vit_cls", 8, "cpu", runs=tmp_path, recipe=how)
 
 
 @pytest.mark.usefixtures("small")
-def test_a_complete_run_is_kept_or_begun_anew(tmp_path: Path) -> None:
+def test_the_constant_part_is_prolonged_but_never_cut(tmp_path: Path) -> None:
     how = short("vit_cls")
-    path = train("vit_cls", 2, "cpu", runs=tmp_path, recipe=how)
-    time = path.stat().st_mtime_ns
-    train("vit_cls", 2, "cpu", runs=tmp_path, recipe=how)
+    path = train("vit_cls", 40, "cpu", runs=tmp_path, recipe=how)
+    short_one, time = losses(path), path.stat().st_mtime_ns
+    train("vit_cls", 40, "cpu", runs=tmp_path, recipe=how)
     assert path.stat().st_mtime_ns == time
-    train("vit_cls", 3, "cpu", runs=tmp_path, recipe=how)
-    assert len(losses(path)) == 3
+    longer = train("vit_cls", 80, "cpu", runs=tmp_path, recipe=how)
+    assert losses(longer)[:8] == short_one[:8]
+    assert losses(longer)[9] != short_one[9]
+    assert losses(path) == short_one
+    unbroken = train("vit_cls", 80, "cpu", runs=tmp_path / "x", recipe=how)
+    assert losses(unbroken) == losses(longer)
+    with pytest.raises(ValueError, match="train for 80 or more"):
+        train("vit_cls", 44, "cpu", runs=tmp_path, recipe=how)
+    again = train("vit_cls", 44, "cpu", False, runs=tmp_path, recipe=how)
+    assert len(losses(again)) == 11
 
 
 @pytest.mark.usefixtures("small")
-def test_a_run_can_be_given_seconds(tmp_path: Path) -> None:
+def test_a_run_stops_when_its_hours_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     how = short("vit_cls")
-    path = train("vit_cls", None, "cpu", True, 0.2, tmp_path, how)
-    saved = checkpoints.load(path)
-    assert saved.complete
-    assert 1 <= saved.steps < 1000
-    with pytest.raises(ValueError, match="not both"):
-        train("vit_cls", 3, "cpu", True, 0.2, tmp_path, how)
+    clock = iter(range(10**6))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
+    with pytest.raises(loop.OutOfTimeError):
+        train(
+            "vit_cls", 4000, "cpu", hours=5 / 3600, runs=tmp_path, recipe=how
+        )
+    saved = checkpoints.load(checkpoints.place("vit_cls", 0, tmp_path))
+    assert 1 <= len(saved.losses) <= 5
+    assert not saved.complete
+    slow = Way("float32", 7200.0)
+    with pytest.raises(ValueError, match="are less than one"):
+        train("vit_cls", 4000, "cpu", hours=1.0, runs=tmp_path / "x", way=slow)
+    for hours in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="hours must be above 0"):
+            train("vit_cls", 4000, "cpu", hours=hours, runs=tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_disk_leaves_the_last_checkpoint_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = short("vit_cls")
+    save, calls = torch.save, iter(range(100))
+
+    def full(content: object, path: Path) -> None:
+        if next(calls) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(content, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train("vit_cls", 40, "cpu", runs=tmp_path, recipe=how)
+    path = checkpoints.place("vit_cls", 0, tmp_path)
+    assert len(losses(path)) == 2
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.usefixtures("small")
+def test_finetuning_begins_again_from_a_better_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = replace(short("mae_ft"), batch=4)
+    monkeypatch.setattr(zoo, "state", lambda _: tiny("vit_cls").state_dict())
+    first = train("mae_ft", 40, "cpu", runs=tmp_path, recipe=how)
+    time = first.stat().st_mtime_ns
+    train("mae_ft", 40, "cpu", runs=tmp_path, recipe=how)
+    assert first.stat().st_mtime_ns == time
+    monkeypatch.setattr(resuming, "beginning", lambda _: "another sha256")
+    train("mae_ft", 40, "cpu", runs=tmp_path, recipe=how)
+    assert first.stat().st_mtime_ns > time
+    assert checkpoints.load(first).start == "another sha256"
 
 
 @pytest.mark.usefixtures("small")
@@ -165,16 +242,81 @@ def test_finish_stores_the_model_and_its_facts(
     monkeypatch.setattr(evaluation, "BANK", 600)
     monkeypatch.setattr(evaluation, "TEST", 20)
     with pytest.raises(FileNotFoundError, match="no training"):
-        finish("vit_cls", tmp_path, "cpu")
-    path = train("vit_cls", 4, "cpu", runs=tmp_path, recipe=short("vit_cls"))
-    card = finish("vit_cls", tmp_path, "cpu")
+        finish("vit_cls", tmp_path / "nothing.pt", "cpu")
+    half = checkpoints.place("vit_cls", 0, tmp_path)
+    path = train("vit_cls", 40, "cpu", runs=tmp_path, recipe=short("vit_cls"))
+    with pytest.raises(ValueError, match="8 of its 0 steps"):
+        finish("vit_cls", half, "cpu")
+    card = finish("vit_cls", path, "cpu")
     assert card["draft"]
-    assert (card["steps"], card["samples"], card["seed"]) == (4, 16, 0)
-    assert [pair[0] for pair in card["loss"]] == [1, 2, 3, 4]
+    assert (card["steps"], card["samples"], card["seed"]) == (10, 40, 0)
+    assert [pair[0] for pair in card["loss"]] == list(range(1, 11))
     assert card["accuracy"]["head"].keys() == {"garment", "fabric", "class"}
+    assert card["tokens"] == pytest.approx(0.55)
+    assert "float" in card["hardware"][0]
     trained = checkpoints.load(path).objective["encoder.head.weight"]
     kept = zoo.load("vit_cls").head.weight
     assert torch.equal(kept, trained.half().float())
+    monkeypatch.setattr(cards, "evaluate", None)  # it is not done again
+    (tmp_path / "zoo" / "zoo.json").unlink()
+    assert finish("vit_cls", path, "cpu") == card
+
+
+@pytest.mark.usefixtures("small")
+def test_the_zoo_keeps_the_longest_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path / "zoo")
+    reached = iter([0.5, 0.51])
+    monkeypatch.setattr(
+        cards,
+        "evaluate",
+        lambda *_: {"head": {"garment": next(reached), "fabric": 0.5}},
+    )
+    how = short("vit_narrow")
+    paths = [
+        train("vit_narrow", n, "cpu", runs=tmp_path, recipe=how)
+        for n in (40, 80)
+    ]
+    assert finish("vit_narrow", paths[0], "cpu")["draft"]
+    longer = finish("vit_narrow", paths[1], "cpu")
+    assert not longer["draft"]  # twice the scenes gained one point
+    assert longer["milestones"] == [[40, 0.5, 0.5], [80, 0.51, 0.5]]
+    assert finish("vit_narrow", paths[0], "cpu") == longer
+    file = tmp_path / "results" / "training" / "vit_narrow.json"
+    assert list(json.loads(file.read_text())["milestones"]) == ["40", "80"]
+
+
+def test_a_model_is_no_draft_once_it_reaches_its_goal() -> None:
+    card = {"samples": 64}
+    wanted = GOALS["vit_cls"].accuracy
+    assert not cards.draft("vit_cls", card, {"64": wanted})
+    below = wanted | {"fabric": wanted["fabric"] - 0.01}
+    assert cards.draft("vit_cls", card, {"64": below})
+    assert (
+        cards.draft("vit_cls", card, {"32": below, "64": wanted | below})
+        is False
+    )
+
+
+@pytest.mark.usefixtures("small")
+def test_the_status_tells_scenes_accuracy_and_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path / "zoo")
+    monkeypatch.setenv("VITSCOPE_RUNS", str(tmp_path))
+    monkeypatch.setattr(
+        cards, "evaluate", lambda *_: {"head": {"garment": 0.5, "fabric": 0.7}}
+    )
+    path = train("vit_cls", 40, "cpu", recipe=short("vit_cls"))
+    finish("vit_cls", path, "cpu")
+    found = progress("vit_cls")
+    assert found["annealed"] == 40
+    assert found["scenes"] == 10 * recipe("vit_cls").batch
+    assert found["hours left"] > 0
+    told = table(["vit_cls", "mae"]).splitlines()
+    assert "at 40: head garment 50.0 fabric 70.0" in told[0]
+    assert "0 of 3,072,000" in told[1]
 
 
 @pytest.mark.usefixtures("small")
@@ -182,7 +324,7 @@ def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train("vit_cls", 1, "cpu", runs=tmp_path, recipe=short("vit_cls"))
+    train("vit_cls", 4, "cpu", runs=tmp_path, recipe=short("vit_cls"))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -191,8 +333,8 @@ def test_unknown_names_and_impossible_steps_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="nearest: 'vit_cls'"):
         train("vit_clss", runs=tmp_path)
-    with pytest.raises(ValueError, match="at least 1"):
-        train("vit_cls", -1, "cpu", runs=tmp_path)
+    with pytest.raises(ValueError, match="at least one batch"):
+        train("vit_cls", 63, "cpu", runs=tmp_path)
 
 
 @pytest.mark.usefixtures("small")
@@ -200,15 +342,19 @@ def test_few_scenes_are_learned_by_heart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     how = replace(
-        short("vit_cls"), lr=1e-2, smoothing=0.0, views=(Augmentation(),)
+        short("vit_cls"),
+        lr=1e-2,
+        warmup=8,
+        smoothing=0.0,
+        views=(Augmentation(),),
     )
     device = torch.device("cpu")
     same = data.batch(replace(how, batch=8), 0, device)
     monkeypatch.setattr(data, "batch", lambda *_: same)
-    objective = loop.start("vit_cls", how).train()
-    muon = loop.optimiser(objective, how)
+    objective = steps.start("vit_cls", how).train()
+    both = steps.optimisers(objective, how)
     curve = [
-        float(loop.one_step(objective, muon, how, s, 150, device))
+        float(steps.one_step(objective, both, how, s, 150, device, PLAIN))
         for s in range(150)
     ]
     assert curve[0] > 3.5
@@ -221,22 +367,27 @@ def test_every_model_has_a_recipe_that_makes_its_objective() -> None:
         if how.init_from:
             assert how.init_from in zoo.NAMES
             continue
-        assert isinstance(loop.start(name, how).encoder, type(zoo.build(name)))
-    one, two = RECIPES["vit_cls"], RECIPES["vit_cls_twin"]
-    assert replace(two, seed=one.seed) == one
-    assert two.seed != one.seed
+        assert isinstance(
+            steps.start(name, how).encoder, type(zoo.build(name))
+        )
+    for name in ("vit_cls", "moco_v3"):
+        one, two = RECIPES[name], RECIPES[f"{name}_twin"]
+        assert replace(two, seed=one.seed) == one
+    assert len({how.seed for how in RECIPES.values()}) == len(RECIPES)
 
 
 @pytest.mark.parametrize("name", ["vit_cls", "resnet", "mixer", "dino"])
 def test_muon_trains_what_lies_inside_blocks(name: str) -> None:
-    objective = loop.start(name, recipe(name))
-    muon = loop.optimiser(objective, recipe(name))
+    objective = steps.start(name, recipe(name))
+    both = steps.optimisers(objective, recipe(name))
     learned = [p for p in objective.parameters() if p.requires_grad]
-    held = [p for group in muon.param_groups for p in group["params"]]
+    groups = [
+        group["params"]
+        for optimiser in (both.muon, both.adamw)
+        for group in optimiser.param_groups
+    ]
+    held = [p for group in groups for p in group]
     assert sorted(map(id, held)) == sorted(map(id, learned))
-    inside, *rest = muon.param_groups
-    assert inside["use_muon"]
-    assert not any(group["use_muon"] for group in rest)
     trunk = objective.encoder
     stages = (
         [trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4]
@@ -244,56 +395,129 @@ def test_muon_trains_what_lies_inside_blocks(name: str) -> None:
         else [trunk.blocks]
     )
     kernels = [p for s in stages for p in s.parameters() if p.ndim > 1]
-    assert set(map(id, inside["params"])) == set(map(id, kernels))
-    assert all(p.ndim > 1 for p in rest[0]["params"])
+    inside, decaying, _ = groups
+    assert set(map(id, inside)) == set(map(id, kernels))
+    assert all(p.ndim > 1 for p in decaying)
+    assert both.adamw.param_groups[1]["weight_decay"] == 0
+
+
+def test_batched_muon_takes_the_steps_of_timm() -> None:
+    """Matrices, kernels and shapes that occur once and several times."""
+    torch.manual_seed(0)
+    shapes = [(8, 8), (8, 8), (16, 8), (8, 4, 3, 3), (8, 4, 3, 3)]
+    ours = [nn.Parameter(torch.randn(s)) for s in shapes]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    one = muon.BatchedMuon(ours, 0.02, 0.1)
+    two = Muon(theirs, 0.02, 0.1, momentum=0.95)
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        one.step()
+        two.step()
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p, q, atol=2e-3, rtol=0)
 
 
 def test_a_rate_of_zero_moves_nothing(monkeypatch) -> None:
-    monkeypatch.setattr(loop, "schedule", lambda *_: 0.0)
+    monkeypatch.setattr(steps, "schedule", lambda *_: 0.0)
     how = replace(recipe("vit_cls"), batch=2)
-    objective = loop.start("vit_cls", how)
+    objective = steps.start("vit_cls", how)
     before = {n: p.clone() for n, p in objective.named_parameters()}
-    muon = loop.optimiser(objective, how)
-    loop.one_step(objective, muon, how, 0, 1, torch.device("cpu"))
+    both = steps.optimisers(objective, how)
+    device = torch.device("cpu")
+    steps.one_step(objective, both, how, 0, 1, device, PLAIN)
     for name, parameter in objective.named_parameters():
         torch.testing.assert_close(parameter, before[name], msg=name)
 
 
-def test_learning_rate_rises_and_falls() -> None:
-    how = replace(recipe("vit_cls"), warmup=0.1)
-    rates = [loop.schedule(how, step, 100) for step in range(100)]
+def test_learning_rate_rises_stays_and_falls() -> None:
+    how = replace(recipe("vit_cls"), warmup=10)
+    rates = [steps.schedule(how, step, 100) for step in range(100)]
     assert np.all(np.diff(rates[:10]) > 0)
-    assert rates[50] == pytest.approx(0.5)
-    assert np.all(np.diff(rates[10:]) < 0)
-    assert rates[-1] < 0.01
-    assert for_cpu(how).batch == 64
+    assert rates[10:80] == [1.0] * 70
+    assert np.all(np.diff(rates[79:]) < 0)
+    assert np.allclose(np.diff(rates[80:], 2), 0)
+    assert rates[-1] < 0.05
+    assert [steps.schedule(how, step, 0) for step in range(80)] == rates[:80]
 
 
 def test_scenes_depend_on_seed_and_step_alone() -> None:
     how, device = replace(recipe("vit_cls"), batch=4), torch.device("cpu")
-    one, labels = data.batch(how, 7, device)
+    one = data.batch(how, 7, device)
     torch.manual_seed(1)
-    assert torch.equal(one, data.batch(how, 7, device)[0])
-    assert not torch.equal(one, data.batch(how, 8, device)[0])
+    assert torch.equal(one.images, data.batch(how, 7, device).images)
+    assert one.partners is one.images
+    assert not torch.equal(one.images, data.batch(how, 8, device).images)
     twin = replace(how, seed=1)
-    assert not torch.equal(one, data.batch(twin, 7, device)[0])
-    assert one.min() >= 0
-    assert one.max() <= 1
-    assert labels.shape == (4,)
+    assert not torch.equal(one.images, data.batch(twin, 7, device).images)
+    assert one.images.min() >= 0
+    assert one.images.max() <= 1
+    assert one.labels.shape == (4,)
 
 
-def test_digits_are_brought_to_the_size_of_the_lab() -> None:
-    how = replace(recipe("vit_cls_ft_digits"), batch=3)
-    images, labels = data.batch(how, 0, torch.device("cpu"))
-    assert images.shape == (3, 3, 64, 64)
-    assert labels.max() < 10
+def test_partners_show_the_same_garments_once_their_stage_begins() -> None:
+    stages = ((8, ("background",)), (12, ("background", "cloth")))
+    how = replace(recipe("moco_v3"), batch=4, redrawn=stages)
+    device = torch.device("cpu")
+    assert [data.redrawn(how, step) for step in range(5)] == [
+        *((), (), ("background",), ("background", "cloth")),
+        ("background", "cloth"),
+    ]
+    assert data.batch(how, 1, device).partners is not None
+    later = data.batch(how, 3, device)
+    assert not torch.equal(later.images, later.partners)
 
 
-def test_digits_for_tests_are_not_trained_on() -> None:
+def test_digits_are_brought_to_size_as_they_are_measured() -> None:
     seen, labels = data._digits()
-    held, kept = (image_sets.load("digits", s) for s in ("test", "train"))
+    kept = image_sets.load("digits", "train")
+    held = image_sets.load("digits", "test")
     assert len(seen) + len(held) == 1797
     assert labels.tolist() == kept.labels.tolist()
+    model = models.load("lab/vit_cls?random")
+    rows, (measured,) = next(iter(kept.batches(model, batch_size=32)))
+    assert torch.allclose(normalise(seen[rows]), measured, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["moco_v3", "dino"])
+def test_momentum_encoders_see_every_patch(name: str) -> None:
+    objective = steps.start(name, recipe(name)).train()
+    slow = getattr(objective, "teacher", None) or objective.slow[0]
+    seen: dict[str, int] = {}
+    for key, encoder in (("fast", objective.encoder), ("slow", slow)):
+        encoder.blocks[0].register_forward_hook(
+            lambda _m, _i, y, key=key: seen.__setitem__(key, y.shape[1])
+        )
+        encoder(torch.randn(2, 3, 64, 64))
+    assert seen == {"fast": 33, "slow": 65}
+    objective.show_all()
+    objective.encoder(torch.randn(2, 3, 64, 64))
+    assert seen["fast"] == 65
+
+
+def test_the_faster_precision_is_chosen_where_losses_agree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
+
+    def choose(fast: float, loss: float) -> Way:
+        def trial(way: Way):
+            half = way.precision == "bfloat16"
+
+            def step() -> float:
+                clock[0] += fast if half else 1.0
+                return loss if half else 4.0
+
+            return step
+
+        return precision.choose(trial, torch.device("cpu"))
+
+    assert choose(0.5, 4.01) == Way("bfloat16", 0.5)
+    assert choose(0.95, 4.0) == Way("float32", 1.0)
+    assert choose(0.5, 4.5) == Way("float32", 1.0)
+    assert choose(0.5, float("nan")) == Way("float32", 1.0)
 
 
 def test_sine_positions_are_those_of_the_formula() -> None:
@@ -454,7 +678,6 @@ def test_the_curve_is_thinned_to_means() -> None:
 
 
 def test_recipes_survive_the_card() -> None:
-    import json
     from dataclasses import asdict
 
     for how in RECIPES.values():
@@ -462,13 +685,17 @@ def test_recipes_survive_the_card() -> None:
         facts = json.loads(text)
         for view in facts["views"]:
             view |= {key: tuple(view[key]) for key in ("scale", "sigma")}
-        facts["decoder"] = tuple(facts["decoder"])
+        for key in ("decoder", "milestones"):
+            facts[key] = tuple(facts[key])
+        facts["redrawn"] = tuple(
+            (scenes, tuple(groups)) for scenes, groups in facts["redrawn"]
+        )
         assert as_trained(facts) == how
 
 
 def test_a_share_of_the_patches_is_seen_in_training_only() -> None:
     how = replace(recipe("vit_cls"), keep=0.5)
-    vit = loop.start("vit_cls", how).encoder
+    vit = steps.start("vit_cls", how).encoder
     seen = []
     vit.blocks[0].register_forward_hook(
         lambda _m, _i, y: seen.append(y.shape[1])
@@ -508,7 +735,7 @@ def test_painters_are_measured_on_hidden_patches(
 ) -> None:
     for name, value in (("FIT", 60), ("TEST", 20), ("CHUNK", 20)):
         monkeypatch.setattr(reconstruction, name, value)
-    model = loop.start("mae", recipe("mae"))
+    model = steps.start("mae", recipe("mae"))
 
     def cheat(x: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         patches, hidden = patchify(x), order.argsort(1) >= 16
