@@ -2,10 +2,10 @@
 
 import torch
 
-from tests.bench import cka, features, probes, receptive
+from tests.bench import cka, features, probes, receptive, training
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    for bench in (cka, probes, features, receptive):
+    for bench in (cka, probes, features, receptive, training):
         bench.main()
