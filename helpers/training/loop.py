@@ -17,7 +17,7 @@ import helpers.training.data as data
 import helpers.training.resuming as resuming
 from helpers.runtime import devices
 from helpers.training.checkpoints import Checkpoint, place
-from helpers.training.precision import Way
+from helpers.training.mixed_precision import Way
 from helpers.training.recipes import recipe as recipe_of
 from helpers.training.settings import Recipe
 from helpers.training.steps import (

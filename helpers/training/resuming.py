@@ -9,7 +9,7 @@ import torch
 import helpers.training.data as data
 from helpers.models import zoo
 from helpers.training.checkpoints import Checkpoint, load
-from helpers.training.precision import BFLOAT16, FLOAT32, Way
+from helpers.training.mixed_precision import BFLOAT16, FLOAT32, Way
 from helpers.training.settings import Recipe, alike
 from helpers.training.steps import falling_from
 

@@ -16,10 +16,10 @@ from helpers.runtime import devices
 from helpers.training.dino import DINO
 from helpers.training.finetune import Finetune
 from helpers.training.mae import MAE
+from helpers.training.mixed_precision import Way, choose
 from helpers.training.moco_v3 import MoCoV3
 from helpers.training.muon import Optimisers
 from helpers.training.objective import Objective
-from helpers.training.precision import Way, choose
 from helpers.training.settings import Recipe
 from helpers.training.supervised import Supervised
 

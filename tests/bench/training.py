@@ -13,7 +13,7 @@ import torch
 from timm.optim.muon import Muon
 
 from helpers.training import loop
-from helpers.training.precision import BFLOAT16, FLOAT32, Way
+from helpers.training.mixed_precision import BFLOAT16, FLOAT32, Way
 from helpers.training.recipes import recipe
 from tests.bench.probes import seconds
 

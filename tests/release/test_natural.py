@@ -28,7 +28,7 @@ from helpers.training import (
     natural_images,
     train,
 )
-from helpers.training.precision import Way
+from helpers.training.mixed_precision import Way
 from helpers.training.recipes import RECIPES, members, recipe
 from tests import minibook
 from tests.training.test_training import tiny

@@ -30,8 +30,8 @@ from helpers.training import (
     evaluation,
     finish,
     loop,
+    mixed_precision,
     muon,
-    precision,
     progress,
     reconstruction,
     resuming,
@@ -42,8 +42,8 @@ from helpers.training import (
 from helpers.training.cards import as_trained, curve
 from helpers.training.evaluation import blocks, features
 from helpers.training.mae import MAE, patchify
+from helpers.training.mixed_precision import Way
 from helpers.training.objective import normalise, sine_positions
-from helpers.training.precision import Way
 from helpers.training.recipes import recipe
 from helpers.training.settings import Augmentation, Recipe
 
@@ -500,7 +500,7 @@ def test_the_faster_precision_is_chosen_where_losses_agree(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(mixed_precision.time, "perf_counter", lambda: clock[0])
 
     def choose(fast: float, loss: float) -> Way:
         def trial(way: Way):
@@ -512,7 +512,7 @@ def test_the_faster_precision_is_chosen_where_losses_agree(
 
             return step
 
-        return precision.choose(trial, torch.device("cpu"))
+        return mixed_precision.choose(trial, torch.device("cpu"))
 
     assert choose(0.5, 4.01) == Way("bfloat16", 0.5)
     assert choose(0.95, 4.0) == Way("float32", 1.0)
