@@ -48,7 +48,7 @@ def _no_network(monkeypatch, tmp_path):
 @pytest.fixture
 def _known_speed(monkeypatch):
     here = outlines.Speed(flops=1e12, images=1e4)
-    monkeypatch.setattr(outlines, "speed", lambda: here)
+    monkeypatch.setattr(cost_estimates, "speed", lambda: here)
 
 
 @pytest.fixture

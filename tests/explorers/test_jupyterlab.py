@@ -8,11 +8,11 @@ import sys
 import time
 import urllib.request
 
-import browser
 import nbformat
 import pytest
 
 from helpers.runtime.paths import checkout
+from tests import browser
 from tests.browser import HOST, Browser
 
 CELLS = """

@@ -17,7 +17,6 @@ from helpers import editions, images, models
 from helpers.charts.theme import styles
 from helpers.editions import listings, provenance
 from helpers.editions.site import stage
-from helpers.images import specs
 from helpers.lab import photographs
 from helpers.models import zoo
 from helpers.training import (
@@ -343,9 +342,11 @@ def test_real_photographs(
     if not (SHARED / "data").is_dir():
         pytest.skip("the CIFAR-10 parquet files are not here")
     monkeypatch.setenv("VITSCOPE_RUNS", str(tmp_path))
-    monkeypatch.setattr(specs, "load", partial(images.load, limit=100))
+    monkeypatch.setattr(images, "load", partial(images.load, limit=100))
     natural_images.prepare(f"parquet:{SHARED / 'data'}")
-    shown, labels = data.batch(recipe("natural/vit_cls"), 0, CPU)
-    assert shown.shape == (256, 3, 64, 64)
+    how = recipe("natural/vit_cls")
+    batch = data.batch(how, 0, CPU)
+    shown, labels = batch.images, batch.labels
+    assert shown.shape == (how.batch, 3, 64, 64)
     assert 0.3 < shown.mean() < 0.6
     assert labels.unique().tolist() == list(range(10))

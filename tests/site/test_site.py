@@ -8,11 +8,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import browser
 import nbformat
 import pytest
 import yaml
 
+from tests import browser
 from tests.browser import DESKTOP, HOST, PHONE, Browser
 
 BOOK = Path(__file__).resolve().parents[2]
