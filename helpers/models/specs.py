@@ -10,7 +10,10 @@ A spec is a string:
 - `release/mae_vit_b_ft`: a checkpoint as its authors released it.
 
 Options follow a question mark: `resnet50?random` leaves out the trained
-weights, `vit_small_patch16_224?random&img_size=64` also sets the image size.
+weights, `resnet50?random=1` draws other ones, and
+`vit_small_patch16_224?random&img_size=64` also sets the image size. An
+untrained ResNet has the last gain of each branch at 1, where timm starts with
+0: a branch that adds nothing has no features to compare.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
 import helpers.models.released as released
@@ -35,14 +39,13 @@ from helpers.runtime import devices
 from helpers.runtime.errors import unknown
 
 OPTIONS = ("random", "img_size")
-RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
 class _Spec:
     name: str
     path: Path | None
-    random: bool
+    random: int | None
     img_size: int | None
 
 
@@ -54,14 +57,16 @@ def _parse(spec: str) -> _Spec:
         if key not in OPTIONS:
             raise unknown(f"option of the model spec {spec!r}:", key, OPTIONS)
         options[key] = value
-    size = options.get("img_size")
+    size, draw = options.get("img_size"), options.get("random")
     if size is not None and not (size.isdigit() and int(size) > 0):
         raise ValueError(f"img_size in {spec!r} must be a number of pixels")
+    if draw and not draw.isdigit():
+        raise ValueError(f"random in {spec!r} must be a seed, like random=1")
     name, at, path = base.partition("@")
     return _Spec(
         name,
         Path(path) if at else None,
-        "random" in options,
+        None if draw is None else int(draw or 0),
         int(size) if size else None,
     )
 
@@ -84,7 +89,9 @@ def check(spec: str) -> str:
             names = [family + name for name in zoo.NAMES]
             raise unknown("model", want.name, names)
         own = want.name.removeprefix(LAB)
-        if not want.random and own not in zoo.cards(own.removesuffix(bare)):
+        if want.random is None and own not in zoo.cards(
+            own.removesuffix(bare)
+        ):
             raise FileNotFoundError(
                 f"{want.name} is not trained here yet: `vitscope train {own}`"
             )
@@ -104,7 +111,7 @@ def check(spec: str) -> str:
     tags = timm.list_pretrained(f"{name}.*")
     if tag and want.name not in tags:
         raise unknown("pretrained tag", want.name, tags)
-    if want.path is None and not want.random and not tags:
+    if want.path is None and want.random is None and not tags:
         raise ValueError(
             f"timm has no trained weights for {name!r}; "
             f"use '{name}?random' or '{name}@file.safetensors'"
@@ -114,15 +121,20 @@ def check(spec: str) -> str:
     return spec
 
 
-def untrained(spec: str) -> str:
+def untrained(spec: str, draw: int = 0) -> str:
     """Name the same architecture with untrained weights.
+
+    Args:
+        spec: of any model.
+        draw: of the weights.
 
     Raises:
         ValueError: an unknown option.
     """
     want = _parse(spec)
     size = f"&img_size={want.img_size}" if want.img_size else ""
-    return f"{want.name}?random{size}"
+    seed = f"={draw}" if draw else ""
+    return f"{want.name}?random{seed}{size}"
 
 
 def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
@@ -143,15 +155,19 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
     where = devices.named(device) if device else devices.pick()
     if want.name.startswith((LAB, NATURAL)):
         name = want.name.removeprefix(LAB)
-        with _fixed_seed():
-            module = zoo.build(name) if want.random else zoo.load(name)
+        with _fixed_seed(want.random):
+            module = (
+                zoo.build(name) if want.random is not None else zoo.load(name)
+            )
     elif want.name.startswith(RELEASE):
         name = want.name.removeprefix(RELEASE)
-        source = released.build if want.random else released.load
-        with _fixed_seed():
+        source = released.build if want.random is not None else released.load
+        with _fixed_seed(want.random):
             module = source(name)
     else:
         module = _timm_model(want, spec)
+    if want.random is not None:
+        _open_branches(module)
     return wrap(module.eval().to(where), spec)
 
 
@@ -162,9 +178,9 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
     if want.path:
         arguments |= weights.arguments(want.name, want.path)
     try:
-        with _fixed_seed():
+        with _fixed_seed(want.random):
             model: nn.Module = timm.create_model(
-                want.name, pretrained=not want.random, **arguments
+                want.name, pretrained=want.random is None, **arguments
             )
     except RuntimeError as error:
         if want.path is None:
@@ -185,8 +201,17 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
 
 
 @contextmanager
-def _fixed_seed() -> Iterator[None]:
-    """Untrained weights are the same at every load."""
+def _fixed_seed(draw: int | None) -> Iterator[None]:
+    """Untrained weights of one draw are the same at every load."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
+        torch.manual_seed(draw or 0)
         yield
+
+
+def _open_branches(module: nn.Module) -> None:
+    """Set the last gain of each branch to 1 where a ResNet starts at 0."""
+    for block in module.modules():
+        if isinstance(block, (BasicBlock, Bottleneck)):
+            last = getattr(block, "bn3", None) or block.bn2
+            if not last.weight.any():
+                nn.init.ones_(last.weight)

@@ -172,3 +172,26 @@ def test_pretrained_weights_from_the_hub_cache(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     model = models.load("tf_efficientnet_lite0.in1k")
     assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+
+
+def test_draws_of_untrained_weights_differ_and_repeat() -> None:
+    specs = [f"{TINY}?random{n}&img_size=32" for n in ("", "=0", "=1", "=1")]
+    zero, same, one, again = (
+        models.load(spec, "cpu").module.state_dict() for spec in specs
+    )
+    key = "blocks.0.attn.qkv.weight"
+    assert torch.equal(zero[key], same[key])
+    assert torch.equal(one[key], again[key])
+    assert not torch.equal(zero[key], one[key])
+    assert models.untrained("lab/resnet", 2) == "lab/resnet?random=2"
+    with pytest.raises(ValueError, match="must be a seed, like random=1"):
+        models.load("lab/resnet?random=first")
+
+
+@pytest.mark.parametrize("spec", ["lab/resnet", "resnet18"])
+def test_untrained_resnets_have_branches_that_add_something(spec: str) -> None:
+    module = models.load(f"{spec}?random", "cpu").module
+    for stage in (module.layer1, module.layer4):
+        for block in stage:
+            last = getattr(block, "bn3", None) or block.bn2
+            assert torch.equal(last.weight, torch.ones_like(last.weight))
