@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from helpers.charts.theme import described
+from helpers.charts.rendering import captioned
+from helpers.charts.theme import described, in_book
 from helpers.runtime.markup import Html
 
 PICTURES_AT_MOST = 200
@@ -73,9 +74,14 @@ def pictures(
         f"grid-template-columns:repeat({row})"
     )
     head = f"<p><strong>{escape(title)}</strong></p>" if title else ""
+    body = f'{head}<div style="{grid}">{"".join(cells)}</div>'
+    label = f'role="group" aria-label="{escape(text)}"'
+    if not in_book():
+        return Html(f'<div class="pictures" {label}>{body}</div>', text)
+    name, caption = captioned(title, text)
     return Html(
-        f'<div class="pictures" role="group" aria-label="{escape(text)}">'
-        f'{head}<div style="{grid}">{"".join(cells)}</div></div>',
+        f'<figure class="pictures" id="{name}" {label}>{body}{caption}'
+        "</figure>",
         text,
     )
 

@@ -1,11 +1,16 @@
 """How a chart reaches the page: without asking another machine.
 
-While the book is built, a renderer writes each chart into its page, where
-`charts.js` draws it. Call `setup()` once in a page's first cell.
+While the book is built, a renderer writes each chart into its page as a
+numbered figure with a caption and an address of its own; `charts.js` draws it
+there and adds what takes it along: link, data, PNG, SVG. Call `setup()` once
+in a page's first cell: figures are counted from there.
 """
 
 import html
 import json
+import re
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import altair as alt
@@ -17,6 +22,9 @@ from helpers.charts.theme import (
     in_book,
     theme,
 )
+
+_numbers: Iterator[int] = count(1)
+_addresses: set[str] = set()
 
 
 def render(spec: dict[str, Any], **_: Any) -> dict[str, str]:
@@ -41,12 +49,41 @@ def render(spec: dict[str, Any], **_: Any) -> dict[str, str]:
         "usermeta": {"renderer": "canvas" if canvas else "svg"},
     }
     data = json.dumps(spec, separators=(",", ":")).replace("</", r"<\/")
+    name, caption = captioned(_words(spec.get("title", "")), text)
     figure = (
-        '<figure class="vl-chart"><div class="vl-view"></div>'
-        f'<script type="application/json">{data}</script>'
-        f"<noscript><p>{html.escape(text)}</p></noscript></figure>"
+        f'<figure class="vl-chart" id="{name}"><div class="vl-view"></div>'
+        f'<script type="application/json">{data}</script>{caption}</figure>'
     )
     return {"text/html": figure, "text/plain": text}
+
+
+def captioned(title: str, text: str) -> tuple[str, str]:
+    """Give the next figure of the page its address and its caption.
+
+    Args:
+        title: of the figure; its address is made of it, so that links outlive
+            a renumbering.
+        text: what the figure shows.
+
+    Returns:
+        The id of the figure, and the caption as HTML.
+    """
+    number = next(_numbers)
+    slug = "-".join(re.findall(r"[a-z0-9]+", title.lower()))
+    name = f"figure-{slug or number}"
+    if name in _addresses:  # a title that comes twice
+        name += f"-{number}"
+    _addresses.add(name)
+    return name, (
+        f'<figcaption><a class="figure-number" href="#{name}">Figure {number}'
+        f"</a> {html.escape(text)}</figcaption>"
+    )
+
+
+def _words(title: Any) -> str:
+    """Return the title of a specification as plain words."""
+    text = title.get("text", "") if isinstance(title, dict) else title
+    return text if isinstance(text, str) else ""
 
 
 def pack(rows: list[dict[str, Any]]) -> Any:
@@ -77,6 +114,9 @@ def setup() -> None:
     also rendered without any address of another machine; elsewhere Altair's
     own renderer stays.
     """
+    global _numbers
+    _numbers = count(1)
+    _addresses.clear()
     alt.theme.register("vitscope", enable=True)(theme)
     alt.data_transformers.enable("default", max_rows=ROWS_AT_MOST)
     if in_book():

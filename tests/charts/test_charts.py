@@ -391,6 +391,38 @@ def test_a_page_gets_a_figure_that_names_no_other_machine():
     assert "://" not in page.replace(spec["$schema"], "")
 
 
+def test_figures_are_numbered_and_have_addresses_of_their_own():
+    charts.setup()
+    black = Image.new("RGB", (4, 4))
+
+    def heat(title: str) -> str:
+        chart = charts.heatmap(cka(3), description=TEXT, title=title)
+        return alt.renderers.get()(chart.to_dict())["text/html"]
+
+    shown = [
+        heat("CKA of <all> layers"),
+        charts.pictures([black], description=TEXT, title="Scenes"),
+        heat(""),
+        heat("CKA of all layers"),
+    ]
+    names = [re.search(r'<figure [^>]*id="([^"]+)"', s)[1] for s in shown]
+    assert names == [
+        "figure-cka-of-all-layers",
+        "figure-scenes",
+        "figure-3",
+        "figure-cka-of-all-layers-4",
+    ]
+    for number, (name, page) in enumerate(
+        zip(names, shown, strict=True), start=1
+    ):
+        link = f'href="#{name}">Figure {number}</a>'
+        assert f"{link} {TEXT}</figcaption></figure>" in page
+    charts.setup()
+    assert 'id="figure-scenes"' in charts.pictures(
+        [black], description=TEXT, title="Scenes"
+    )
+
+
 def test_large_maps_are_drawn_on_a_canvas():
     large = charts.heatmap(cka(45), description=TEXT).to_dict()
     assert '"renderer":"canvas"' in rendering.render(large)["text/html"]

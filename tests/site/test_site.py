@@ -1,14 +1,17 @@
 """The built site in a browser that reaches this machine only."""
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -220,6 +223,51 @@ def test_pointing_at_a_token_shows_its_map(size, address, chromium, site):
     after = chromium.js(find + state)[0]
     assert set(after) == {token}
     assert len(after) == len(before)
+
+
+def unpacked(spec: dict[str, Any]) -> pd.DataFrame:
+    """Read the rows that a figure draws from the page's source."""
+    table = spec["datasets"][spec["data"]["name"]]
+    if isinstance(table, list):
+        return pd.DataFrame(table)
+    return pd.DataFrame(
+        {
+            name: column.get("values")
+            or [column["levels"][i] for i in column["codes"]]
+            for name, column in table.items()
+        }
+    )
+
+
+def test_a_figure_gives_its_rows_and_its_picture(address, chromium, site):
+    page = page_with("vl-chart", site)
+    chromium.open(f"{address}/{page}.html")
+    chromium.draw()
+    text = (site / f"{page}.html").read_text("utf-8")
+    sources = re.findall(
+        r'<figure class="vl-chart".*?json">(.*?)</script>', text, re.DOTALL
+    )
+    given = chromium.js("""
+      return [...document.querySelectorAll("figure.vl-chart")]
+        .map((figure) => figure.csv());
+    """)
+    assert len(given) == len(sources) > 0
+    for csv, source in zip(given, sources, strict=True):
+        wanted = unpacked(json.loads(source)).drop(
+            columns="_row", errors="ignore"
+        )
+        found = pd.read_csv(io.StringIO(csv))
+        wanted.columns = [name.lstrip("_") for name in wanted]
+        pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+    tools = chromium.js("""
+      return [...document.querySelectorAll("figure.vl-chart")].map((f) =>
+        [...f.querySelectorAll(".figure-tools button")]
+          .map((b) => b.textContent).join());
+    """)
+    assert set(tools) == {"Copy link,CSV,PNG,SVG"}
+    chromium.js('document.querySelector(".figure-tools button").click();')
+    name = chromium.js('return document.querySelector("figure.vl-chart").id')
+    assert chromium.driver.current_url.endswith(f"#{name}")
 
 
 def test_search_finds_a_page(address, chromium):

@@ -79,6 +79,63 @@ function label(view, figure) {
   }
 }
 
+// The rows that a chart draws, as text; columns by their names in the table.
+function csv(spec) {
+  const tables = spec.datasets ?? {};
+  const rows =
+    tables[spec.data?.name] ??
+    Object.values(tables).reduce((a, b) => (b.length > a.length ? b : a), []);
+  const fields = Object.keys(rows[0] ?? {}).filter((name) => name !== "_row");
+  const cell = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = rows.map((row) => fields.map((f) => cell(row[f])).join(","));
+  const head = fields.map((name) => cell(name.replace(/^_/, ""))).join(",");
+  return [head, ...lines, ""].join("\n");
+}
+
+function save(name, url) {
+  const link = document.createElement("a");
+  Object.assign(link, { href: url, download: name }).click();
+}
+
+function saveText(name, text, type) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  save(name, url);
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+// What takes a figure along: its address, its rows, its picture.
+function tools(figure, view) {
+  const page = location.pathname.split("/").pop().replace(/\.html$/, "");
+  const name = `${page}-${figure.id}`;
+  const address = new URL(`#${figure.id}`, location.href).href;
+  const actions = {
+    "Copy link": async (button) => {
+      location.hash = figure.id;
+      await navigator.clipboard?.writeText(address);
+      button.textContent = navigator.clipboard ? "Copied" : "In the address";
+      setTimeout(() => (button.textContent = "Copy link"), 2000);
+    },
+    CSV: () => saveText(`${name}.csv`, figure.csv(), "text/csv"),
+    PNG: async () => save(`${name}.png`, await view.toImageURL("png", 2)),
+    SVG: async () =>
+      saveText(`${name}.svg`, await view.toSVG(), "image/svg+xml"),
+  };
+  const bar = document.createElement("span");
+  bar.className = "figure-tools";
+  const number = figure.querySelector(".figure-number").textContent;
+  for (const [text, act] of Object.entries(actions)) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: text });
+    button.ariaLabel = `${number}: ${text}`;
+    button.addEventListener("click", () => act(button));
+    bar.append(button);
+  }
+  figure.querySelector("figcaption").append(bar);
+}
+
 async function draw(figure) {
   if (figure.dataset.state) return;
   figure.dataset.state = "drawing";
@@ -92,12 +149,14 @@ async function draw(figure) {
     stack(spec, figure.clientWidth);
     const { view } = await vegaEmbed(target, spec, {
       renderer: spec.usermeta.renderer,
-      actions: { export: true, source: false, compiled: false, editor: false },
+      actions: false,
     });
     figure.vegaView = view;
+    figure.csv = () => csv(spec);
     await recolour(view);
     await shrink(view, spec, figure);
     label(view, figure);
+    tools(figure, view);
     figure.dataset.state = "done";
   } catch (error) {
     figure.dataset.state = "error";
