@@ -54,12 +54,15 @@ def choose_scripts(
     context: dict[str, Any],
     doctree: Any,
 ) -> None:
-    """Drop the scripts of sphinx-thebe; load Vega where a chart is."""
+    """Drop the scripts of sphinx-thebe; load those that a page needs."""
     scripts = context["script_files"]
     scripts[:] = [s for s in scripts if "thebe" not in str(s).lower()]
-    if 'class="vl-chart"' in context.get("body", ""):
+    body = context.get("body", "")
+    if 'class="vl-chart"' in body:
         app.add_js_file(BUNDLE, loading_method="defer")
         app.add_js_file("charts.js", loading_method="defer")
+    if "cell_input" in body:
+        app.add_js_file("code.js", loading_method="defer")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -270,6 +270,29 @@ def test_a_figure_gives_its_rows_and_its_picture(address, chromium, site):
     assert chromium.driver.current_url.endswith(f"#{name}")
 
 
+def test_one_button_shows_or_hides_all_code(address, chromium, site):
+    page = page_with('details class="hide', site)
+    state = """
+      const seen = (e) => e.checkVisibility();
+      return [document.querySelector(".code-button").textContent,
+        [...document.querySelectorAll("div.cell div.cell_input")].map(seen)];
+    """
+    click = 'document.querySelector(".code-button").click()'
+    chromium.open(f"{address}/{page}.html")
+    chromium.js("localStorage.removeItem('book-code')")
+    chromium.open(f"{address}/{page}.html")
+    label, seen = chromium.js(state)
+    assert label == "Show all code"
+    assert set(seen) == {True, False}, "cells that draw are folded"
+    chromium.js(click)
+    assert chromium.js(state) == ["Hide all code", [True] * len(seen)]
+    chromium.open(f"{address}/{page}.html")
+    assert chromium.js(state) == ["Hide all code", [True] * len(seen)]
+    chromium.js(click)
+    assert chromium.js(state) == ["Show all code", [False] * len(seen)]
+    chromium.js("localStorage.removeItem('book-code')")
+
+
 def test_search_finds_a_page(address, chromium):
     chromium.open(f"{address}/search.html?q=CKA")
     found = """
