@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from helpers.images.found import Index, Read
+from helpers.runtime.errors import whole_number
 
 if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
@@ -89,12 +90,14 @@ class Images:
             batch_size: images in a batch.
             drop_last: whether to leave out an incomplete last batch.
 
+        Raises:
+            ValueError: a batch size that is no whole number from 1.
+
         Yields:
             Positions in this set (b,), and for each model a batch
             (b, 3, h, w) on its device.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be positive, got {batch_size}")
+        batch_size = whole_number("batch_size", batch_size, least=1)
         ways = {str(model.preprocessing): model for model in models}
         workers = max(1, min(8, (os.cpu_count() or 2) - 1))
         total = len(self)

@@ -10,7 +10,7 @@ them, such as tables of addresses.
 import io
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from helpers.images.found import Found, Index, decode
 from helpers.runtime.errors import unknown
 
 HELD = 2**30  # bytes of row groups in memory
+MOST_CLASSES = 100_000  # of labels that are numbers without names
 
 
 def find(
@@ -48,12 +49,13 @@ def find(
         licence: under which terms they may be used.
 
     Raises:
-        ValueError: damaged file, column missing or ambiguous, no rows, or
-            labels that are withheld.
+        ValueError: damaged file, malformed note on its columns, column
+            missing, ambiguous or of another kind, no rows, labels that are
+            withheld or that count no classes.
     """
     notes = [_footer(path) for path in paths]
     schema = notes[0].schema.to_arrow_schema()
-    features = _features(schema)
+    features = _features(schema, source)
     image, label = _columns(schema, features, image, label, source)
     where = [
         (path, note, group)
@@ -63,17 +65,12 @@ def find(
     groups = [note.row_group(group) for _, note, group in where]
     starts = [0, *np.cumsum([g.num_rows for g in groups]).tolist()][:-1]
     largest = max((g.total_byte_size for g in groups), default=1)
+    kind = _plain(schema.field(label).type)
+    chunks = [
+        _whole(p, n, label, kind) for p, n in zip(paths, notes, strict=True)
+    ]
     labels, class_names = _labels(
-        pa.chunked_array(
-            [
-                chunk
-                for path, note in zip(paths, notes, strict=True)
-                for chunk in _column(
-                    path, note, range(note.num_row_groups), label
-                ).chunks
-            ],
-            schema.field(label).type,
-        ),
+        pa.chunked_array([c for part in chunks for c in part.chunks], kind),
         features.get(label, {}).get("names"),
         f"column {label!r} of {source}",
     )
@@ -120,17 +117,44 @@ def _column(path: Path, note: Any, groups: Sequence[int], name: str) -> Any:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
+def _whole(path: Path, note: Any, name: str, kind: Any) -> Any:
+    """Read a column of a whole file, as values of one type."""
+    column = _column(path, note, range(note.num_row_groups), name)
+    if _text(column.type) != _text(kind):
+        raise _damaged(path, f"{name!r} holds {column.type}")
+    try:
+        return column.cast(kind)
+    except pa.ArrowException as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: object) -> ValueError:
     return ValueError(
         f"{path} is damaged or not a parquet file like the others: {error}"
     )
 
 
-def _features(schema: Any) -> Mapping[str, Any]:
-    """Read the note of the `datasets` library on its columns, if any."""
-    note = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features: dict[str, Any] = note.get("info", {}).get("features", {})
-    return {k: v for k, v in features.items() if isinstance(v, dict)}
+def _features(schema: Any, at: str) -> Mapping[str, Any]:
+    """Read the note of the `datasets` library on its columns, if any.
+
+    Raises:
+        ValueError: it is not as that library writes it, so that names of
+            classes would be lost or wrong.
+    """
+    note = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        features = json.loads(note).get("info", {}).get("features", {})
+        named = {k: v for k, v in features.items() if isinstance(v, dict)}
+        for names in (v["names"] for v in named.values() if "names" in v):
+            if not isinstance(names, list) or {*map(type, names)} - {str}:
+                raise TypeError(f"names of classes are no texts: {names!r}")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{at} has a malformed note of the datasets library in its "
+            f"metadata ({error}); write the file again without it "
+            "(pyarrow: table.replace_schema_metadata(None))"
+        ) from error
+    return named
 
 
 def _columns(
@@ -139,28 +163,21 @@ def _columns(
     def declared(kind: str) -> list[str]:
         return [k for k, v in features.items() if v.get("_type") == kind]
 
-    def typed(*tests: Any) -> list[str]:
-        return [f.name for f in schema if any(t(f.type) for t in tests)]
+    def typed(test: Callable[[Any], bool]) -> list[str]:
+        return [field.name for field in schema if test(field.type)]
 
-    kinds = pa.types
-    classes, numbers = declared("ClassLabel"), typed(kinds.is_integer)
-    texts = typed(kinds.is_string, kinds.is_large_string)
+    classes, numbers, texts = declared("ClassLabel"), typed(_int), typed(_text)
     usual = [[n for n in c if n == "label"] for c in (classes, numbers, texts)]
-    pictures = (
-        declared("Image"),
-        [
-            f.name
-            for f in schema
-            if kinds.is_struct(f.type) and f.type.get_field_index("bytes") >= 0
-        ],
-        typed(kinds.is_binary, kinds.is_large_binary),
-    )
+    pictures = (declared("Image"), typed(_cells), typed(_bytes))
     ways = {
-        "image": (image, pictures),
-        "label": (label, (usual[0], classes, *usual[1:], numbers, texts)),
+        "image": (image, pictures, [*typed(_cells), *typed(_bytes)]),
+        "label": (
+            *(label, (usual[0], classes, *usual[1:], numbers, texts)),
+            [*numbers, *texts],
+        ),
     }
     chosen = []
-    for kind, (asked, candidates) in ways.items():
+    for kind, (asked, candidates, valid) in ways.items():
         found = next(filter(None, candidates), [])
         if asked and asked not in schema.names:
             raise unknown(f"{kind} column of {at}:", asked, schema.names)
@@ -175,8 +192,40 @@ def _columns(
                 f"(integers or text), but there is none for the {kind}; "
                 f"its columns are {', '.join(schema.names)}"
             )
-        chosen.append(asked or found[0])
+        column = asked or found[0]
+        if column not in valid:
+            there = column in schema.names
+            held = schema.field(column).type if there else "nothing"
+            raise ValueError(
+                f"column {column!r} of {at} cannot be the {kind}: it holds "
+                f"{held}; columns that can: {', '.join(valid) or 'none'}"
+            )
+        chosen.append(column)
     return chosen[0], chosen[1]
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of the values, where they are kept in a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _int(kind: Any) -> bool:
+    return bool(pa.types.is_integer(_plain(kind)))
+
+
+def _text(kind: Any) -> bool:
+    return str(_plain(kind)) in ("string", "large_string", "string_view")
+
+
+def _bytes(kind: Any) -> bool:
+    return str(_plain(kind)) in ("binary", "large_binary", "binary_view")
+
+
+def _cells(kind: Any) -> bool:
+    """Tell the pairs of bytes and path that hold pictures on the hub."""
+    return pa.types.is_struct(kind) and any(
+        part.name == "bytes" and _bytes(part.type) for part in kind
+    )
 
 
 def _labels(
@@ -187,19 +236,21 @@ def _labels(
     if column.null_count:
         raise ValueError(f"{at} lacks {column.null_count} labels")
     values = column.to_numpy()
-    if pa.types.is_integer(column.type):
-        labels = values.astype(np.int64)
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(
-        column.type
-    ):
+    if _text(column.type):
         texts, labels = np.unique(values.astype(str), return_inverse=True)
-        names = texts.tolist()
-    else:
-        raise ValueError(f"{at} holds {column.type}, not integers or text")
-    names = names or [str(i) for i in range(int(labels.max()) + 1)]
-    if labels.min() < 0 or labels.max() >= len(names):
+        return labels.astype(np.int64), tuple(texts.tolist())
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or (names and high >= len(names)):
+        count = f"{len(names)} " if names else ""
         raise ValueError(
-            f"{at} holds {labels.min()} to {labels.max()}, but its "
-            f"{len(names)} classes count from 0; are the labels withheld?"
+            f"{at} holds {low} to {high}, but its {count}classes count from "
+            "0; are the labels withheld?"
         )
-    return labels.astype(np.int64), tuple(names)
+    if not names and high >= MOST_CLASSES:
+        raise ValueError(
+            f"{at} holds numbers up to {high}, more than the {MOST_CLASSES} "
+            "classes that are counted without names; if it is not an "
+            "identifier, store the classes as text"
+        )
+    names = names or [str(i) for i in range(high + 1)]
+    return values.astype(np.int64), tuple(names)
