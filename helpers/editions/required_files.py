@@ -96,7 +96,10 @@ def of_images(spec: str, draws: Iterable[Draw]) -> Item | None:
         draws: what pages ask of it. The files that a smaller sample needs
             are among those of a larger one, so the largest counts.
     """
-    source = parse(spec)
+    try:
+        source = parse(spec)
+    except FileNotFoundError:  # a folder of one's own
+        return None
     if source.gigabytes == 0:
         return None
     here = _in_hub_cache(source.repo) if source.repo else 0.0

@@ -11,26 +11,24 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from helpers.images.image_set import Images
-from helpers.models.vision_model import VisionModel
 from helpers.runtime.errors import wrong_kind
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# What measurements read of each kind that nothing else has, and the way to it.
 EXPECTED = {
     "VisionModel": (
-        VisionModel,
+        "taps",
         "a model, from models.load(SPEC), or from models.wrap(MODULE, NAME) "
         "for a module of your own",
     ),
     "Images": (
-        Images,
+        "batches",
         "one set of images, from images.load(SPEC); pictures of your own go "
         "into a folder or a parquet file",
     ),
 }
-
 ANNOTATION = re.compile(
     rf"(<class ')?([\w.]+\.)?(?P<kind>{'|'.join(EXPECTED)})('>)?"
     r"(?P<optional> \| None)?"
@@ -59,9 +57,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         given = dict(zip(parameters, args, strict=False)) | kwargs
         for name in wanted.keys() & given.keys():
-            kind, expected, optional = wanted[name]
+            mark, expected, optional = wanted[name]
             value = given[name]
-            if not (isinstance(value, kind) or (optional and value is None)):
+            if not (hasattr(value, mark) or (optional and value is None)):
                 raise wrong_kind(name, value, expected)
         return function(*args, **kwargs)
 
