@@ -12,7 +12,7 @@ from torch import nn
 
 from helpers.runtime.errors import wrong_kind
 
-WRAPPERS = ("_orig_mod", "module")  # of torch.compile and DataParallel
+WRAPPERS = (["_orig_mod"], ["module"])  # torch.compile and DataParallel
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -32,15 +32,8 @@ def unwrapped(module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         hint = "a torch.nn.Module (models.load takes the name of one)"
         raise wrong_kind("model", module, hint)
-    while inner := next(
-        (
-            module._modules[name]
-            for name in WRAPPERS
-            if list(module._modules) == [name] and module._modules[name]
-        ),
-        None,
-    ):
-        module = inner
+    while list(module._modules) in WRAPPERS:
+        (module,) = module.children()
     kinds = {parameter.dtype for parameter in module.parameters()}
     if not kinds:
         raise ValueError(

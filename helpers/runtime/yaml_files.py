@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 DEEPEST = 20  # lists or mappings inside each other
+TOO_DEEP = f"values are nested more than {DEEPEST} deep"
 LARGEST = 20_000  # values, aliases unfolded
 
 
@@ -38,21 +39,17 @@ def read(path: Path) -> Any:
             f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8"
         ) from error
     except RecursionError as error:
-        raise ValueError(f"{path} is not usable: {_deep()}") from error
+        raise ValueError(f"{path} is not usable: {TOO_DEEP}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not usable: {error}") from error
 
 
-def _deep() -> str:
-    return f"values are nested more than {DEEPEST} deep"
-
-
 def _values(node: yaml.Node, depth: int = 0) -> Iterator[yaml.Node]:
     """Walk over all values as they unfold; refuse what surprises."""
     if depth > DEEPEST:
-        raise ValueError(_deep())
+        raise ValueError(TOO_DEEP)
     yield node
     if isinstance(node, yaml.SequenceNode):
         for value in node.value:
