@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from helpers.cka.comparison import Similarity
 from helpers.cka.hsic import gram
 from helpers.cka.minibatch import MinibatchCKA
+from helpers.features.arguments import checked
 from helpers.features.record import record
 from helpers.images.image_set import Images
 from helpers.models.vision_model import VisionModel
@@ -18,6 +19,7 @@ from helpers.models.vision_model import VisionModel
 Group = dict[int, MinibatchCKA]
 
 
+@checked
 def groups(
     model_x: VisionModel,
     model_y: VisionModel,

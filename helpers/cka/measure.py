@@ -29,6 +29,7 @@ from tqdm import tqdm
 import helpers.cka.streaming as streaming
 from helpers.cka.comparison import Comparison
 from helpers.cka.minibatch import MinibatchCKA
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import Tokens, depth, names
 from helpers.runtime import parallel
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
 
 
+@checked
 def compare(
     model_x: VisionModel,
     model_y: VisionModel | None,
@@ -57,6 +59,7 @@ def compare(
     return found.table()
 
 
+@checked
 def measure(
     model_x: VisionModel,
     model_y: VisionModel | None,
@@ -98,6 +101,7 @@ def measure(
     )[""]
 
 
+@checked
 def measure_pairs(
     pairs: Mapping[str, tuple[VisionModel, VisionModel | None]],
     images: Images,

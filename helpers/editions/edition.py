@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from helpers.runtime import yaml_files
 from helpers.runtime.errors import unknown
 from helpers.runtime.paths import DATA
 
@@ -95,10 +96,7 @@ def load(name: str, root: Path) -> Edition:
         path = stored
     else:
         raise unknown("edition", name, names(root))
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+    content = yaml_files.read(path)
     if not isinstance(content, dict) or "title" not in content:
         raise ValueError(f"{path}: an edition is a mapping with a title")
     for key in content:

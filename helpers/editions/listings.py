@@ -100,21 +100,21 @@ def timm_models(pattern: str) -> str:
 def datasets() -> str:
     """List the image sets with their sizes and licences."""
     from helpers import images
-    from helpers.images import hub, specs, torchvision
+    from helpers.images import hub, lab, specs, torchvision
     from helpers.lab import wardrobe
 
     lines: list[tuple[object, ...]] = [
         ("images", "classes", "train", "test", "download", "licence")
     ]
-    for spec in ("wardrobe", *specs.BUNDLED):
+    for spec in ("wardrobe", *lab.BUNDLED):
         train, test = (images.load(spec, split) for split in specs.SPLITS)
         sizes = (len(test.class_names), len(train), len(test))
         lines.append((spec, *sizes, "", test.licence))
     for name, known in hub.ALIASES.items():
         sizes = (known.classes, known.train, known.test)
-        lines.append((name, *sizes, known.size, known.licence))
+        lines.append((name, *sizes, f"{known.gigabytes} GB", known.licence))
     more = [("torchvision", "download", "licence")] + [
-        (f"torchvision:{name}", known.size, known.licence)
+        (f"torchvision:{name}", f"{known.gigabytes} GB", known.licence)
         for name, known in torchvision.READERS.items()
     ]
     variants = ", ".join(v for v in wardrobe.VARIANTS if v != "none")

@@ -5,13 +5,13 @@ timm count four bytes a parameter. Nothing is fetched and nobody is asked.
 """
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import models
-from helpers.images import hub, torchvision
+from helpers.images import hub
+from helpers.images.specs import parse
 from helpers.models import releases, vision_model
 
 GB = 1e9
@@ -96,31 +96,24 @@ def of_images(spec: str, draws: Iterable[Draw]) -> Item | None:
         draws: what pages ask of it. The files that a smaller sample needs
             are among those of a larger one, so the largest counts.
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "torchvision":
-        size = torchvision.check(rest).size
-        return Item(spec, _bytes(size), note="unless torchvision has it")
-    if kind != "hf" and spec not in hub.ALIASES:
+    try:
+        source = parse(spec)
+    except FileNotFoundError:  # a folder of one's own
         return None
-    here = _in_hub_cache(hub.parse(spec).repo)
-    if spec not in hub.ALIASES:
-        return Item(spec, None, here, "size not known here")
-    known = hub.ALIASES[spec]
-    whole = _bytes(known.size)
-    if whole <= hub.WHOLE:
-        return Item(spec, whole, here, known.licence)
+    if source.gigabytes == 0:
+        return None
+    here = _in_hub_cache(source.repo) if source.repo else 0.0
+    if source.gigabytes is None:
+        return Item(spec, None, here, source.note)
+    whole, known = source.gigabytes * GB, hub.ALIASES.get(spec)
+    if not known or whole <= hub.WHOLE:
+        return Item(spec, whole, here, source.note)
     asked = [Draw(spec, 0, 0), *draws]
     train = hub.SPARE * max(draw.train for draw in asked)
     test = hub.SPARE * max(draw.test for draw in asked)
     wanted = min(known.train, train) + min(known.test, test)
     share = wanted / (known.train + known.test)
     return Item(spec, whole * share, here, f"{share:.0%} of it")
-
-
-def _bytes(size: str) -> float:
-    """Read a size like `0.15 GB`."""
-    number = re.match(r"[\d.]+", size)
-    return float(number[0]) * GB if number else 0.0
 
 
 def _in_hub_cache(repo: str) -> float:

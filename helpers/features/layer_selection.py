@@ -11,6 +11,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from helpers.features.arguments import checked
 from helpers.models.layer_names import SUBLAYERS
 from helpers.runtime.errors import unknown
 
@@ -63,6 +64,7 @@ def check_tokens(tokens: Tokens) -> Tokens:
     return tokens
 
 
+@checked
 def names(model: VisionModel, selection: str) -> list[str]:
     """Resolve a selection to layer names of a model, in forward order.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import Tokens
 from helpers.features.record import Reduce, record
 from helpers.images.image_set import Images
@@ -20,6 +21,7 @@ from helpers.runtime import parallel
 from helpers.runtime.arrays import Floats
 
 
+@checked
 def extract(
     model: VisionModel,
     images: Images,
@@ -43,6 +45,7 @@ def extract(
     return {layer: x.double().numpy() for (layer, _), x in found.items()}
 
 
+@checked
 def pooled(
     model: VisionModel,
     images: Images,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import (
     TOKENS,
     Tokens,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Reduce = Callable[[Tensor], Tensor]
 
 
+@checked
 @contextmanager
 def record(
     model: VisionModel,

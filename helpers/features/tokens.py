@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pixel_unshuffle
 
+from helpers.features.arguments import checked
 from helpers.features.record import record
 from helpers.features.token_grid import Grid, Positions, grids
 
@@ -30,6 +31,7 @@ FIRST, MEAN, REST = "first token", "mean of all", "mean without first"
 POOLED = (FIRST, MEAN, REST)
 
 
+@checked
 def tokens_of(
     model: VisionModel,
     images: Images,

@@ -8,10 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.images.found import Found, decode, rows_of
+from helpers.images.found import Found, Source, decode, rows_of
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val")}
+
+
+def source(spec: str) -> Source:
+    """Parse `folder:<path>` or `imagenet:<path>`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    kind, _, path = spec.partition(":")
+    if not path or not Path(path).is_dir():
+        raise FileNotFoundError(
+            f"no images at {path!r} (from {spec!r}): not a folder"
+        )
+    read = imagenet if kind == "imagenet" else folder
+    return Source(lambda split, *_: read(Path(path), split))
 
 
 def folder(root: Path, split: str) -> Found:

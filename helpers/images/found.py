@@ -1,13 +1,15 @@
 """What a reader of pictures finds, and how a picture is decoded.
 
-Each reader finds the rows of a split and decodes pictures when asked to.
-Where a set has no split of its own, every fifth picture is for testing.
+A spec is parsed to a `Source`, which finds the rows of a split; pictures are
+decoded when they are asked for. Where a set has no split of its own, every
+fifth picture is for testing.
 """
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,9 @@ class Found:
         read: from rows to RGB pictures.
         licence: under which terms they may be used.
         source: where they come from.
+        targets: what else is known of every row, name -> (rows,); empty
+            where the classes are all.
+        target_names: the names of the values of categorical targets.
     """
 
     rows: Index
@@ -36,6 +41,28 @@ class Found:
     read: Read
     licence: str
     source: str
+    targets: dict[str, NDArray[Any]] = field(default_factory=dict)
+    target_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Source(NamedTuple):
+    """What a valid spec names; nothing of it is loaded or fetched yet.
+
+    Attributes:
+        find: from `train` or `test`, how many images will be drawn (None for
+            all) and the seed of the draw, to what the reader found. Raises
+            ValueError for files it cannot read, ConnectionError for what
+            it cannot fetch.
+        gigabytes: to download for all of it, about; 0 where nothing is, None
+            where it is not known.
+        note: what to know of the download.
+        repo: the repository of the hub, if that is where it comes from.
+    """
+
+    find: Callable[[str, int | None, int], Found]
+    gigabytes: float | None = 0.0
+    note: str = ""
+    repo: str = ""
 
 
 def rows_of(size: int, split: str) -> Index:
@@ -58,10 +85,12 @@ def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     """Decode a picture to RGB; `name` is what an error calls it.
 
     Raises:
-        ValueError: no picture, a damaged one, or one of other levels than 8
-            or 16 bits.
+        ValueError: no picture, a damaged one, one of other levels than 8 or
+            16 bits, or a pipe or a device, of which nothing may ever come.
     """
     try:
+        if isinstance(file, Path) and file.exists() and not file.is_file():
+            raise OSError("it is not a regular file")
         with Image.open(file) as picture:
             return rgb(picture)
     except Exception as error:  # what Pillow raises depends on the damage

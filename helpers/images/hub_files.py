@@ -16,6 +16,7 @@ from helpers.runtime.paths import whole
 
 MAIN, CONVERTED = "main", "refs/convert/parquet"
 PAGE = "https://huggingface.co/datasets/"
+TIMEOUT_S = 20.0  # for a hub that takes the call and says nothing
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _ask(repo: str, revision: str) -> Listing | None:
     record = cached_assets_path("vitscope", repo, revision) / "listing.json"
     try:
         info = HfApi().dataset_info(
-            repo, revision=revision, files_metadata=True
+            repo, revision=revision, timeout=TIMEOUT_S, files_metadata=True
         )
     except errors.RevisionNotFoundError as error:
         if revision == CONVERTED:
@@ -97,15 +98,15 @@ def _ask(repo: str, revision: str) -> Listing | None:
 
 def _in_cache(repo: str, revision: str) -> Listing | None:
     """List what `hf download` left, and the files missing by their count."""
-    from huggingface_hub import constants, file_download
+    from huggingface_hub import errors, snapshot_download
 
-    folder = Path(
-        constants.HF_HUB_CACHE,
-        file_download.repo_folder_name(repo_id=repo, repo_type="dataset"),
-    )
-    ref = folder / "refs" / revision
-    commit = ref.read_text("utf-8").strip() if ref.is_file() else revision
-    top = folder / "snapshots" / commit
+    try:
+        found = snapshot_download(
+            repo, repo_type="dataset", revision=revision, local_files_only=True
+        )
+    except errors.LocalEntryNotFoundError:
+        return None
+    top = Path(found)
     sizes = {
         f.relative_to(top).as_posix(): f.stat().st_size
         for f in top.rglob("*.parquet")
@@ -115,7 +116,7 @@ def _in_cache(repo: str, revision: str) -> Listing | None:
             for i in range(int(of[3])):
                 number = str(i).zfill(len(of[2]))
                 sizes.setdefault(f"{of[1]}-{number}-of-{of[3]}{of[4]}", size)
-    return Listing(commit, "as on the hub", sizes) if sizes else None
+    return Listing(top.name, "as on the hub", sizes) if sizes else None
 
 
 def fetch_file(repo: str, name: str, listing: Listing) -> Path:

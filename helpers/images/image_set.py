@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from helpers.images.found import Index, Read
+from helpers.runtime.errors import whole_number
 
 if TYPE_CHECKING:
     from helpers.models.vision_model import VisionModel
@@ -89,45 +90,45 @@ class Images:
             batch_size: images in a batch.
             drop_last: whether to leave out an incomplete last batch.
 
+        Raises:
+            ValueError: a batch size that is no whole number from 1.
+
         Yields:
             Positions in this set (b,), and for each model a batch
             (b, 3, h, w) on its device.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be positive, got {batch_size}")
+        batch_size = whole_number("batch_size", batch_size, least=1)
         ways = {str(model.preprocessing): model for model in models}
         workers = max(1, min(8, (os.cpu_count() or 2) - 1))
         total = len(self)
-        starts = range(0, total, batch_size)
-        if drop_last:
-            starts = range(0, total - batch_size + 1, batch_size)
-        queue: deque[tuple[Index, list[Future[list[list[Tensor]]]]]] = deque()
+        last = total - (batch_size - 1 if drop_last else 0)
+        runs = [
+            np.arange(start, min(start + batch_size, total))
+            for start in range(0, last, batch_size)
+        ]
         with ThreadPoolExecutor(workers) as pool:
+
+            def submit(where: Index) -> list[Future[list[list[Tensor]]]]:
+                work = partial(self._prepare, list(ways.values()))
+                parts = np.array_split(where, min(workers, len(where)))
+                return [pool.submit(work, part) for part in parts]
+
+            queue = deque(map(submit, runs[:AHEAD]))
             try:
-                for start in [*starts, *[None] * AHEAD]:
-                    if start is not None:
-                        end = min(start + batch_size, total)
-                        where = np.arange(start, end)
-                        parts = np.array_split(where, workers)
-                        work = partial(self._prepare, list(ways.values()))
-                        jobs = [pool.submit(work, p) for p in parts if len(p)]
-                        queue.append((where, jobs))
-                    if queue and (start is None or len(queue) > AHEAD):
-                        where, jobs = queue.popleft()
-                        done = [job.result() for job in jobs]
-                        ready = {
-                            key: torch.stack(
-                                [x for part in done for x in part[k]]
-                            )
-                            for k, key in enumerate(ways)
-                        }
-                        yield (
-                            where,
-                            [
-                                ready[str(m.preprocessing)].to(m.device)
-                                for m in models
-                            ],
-                        )
+                for k, where in enumerate(runs):
+                    queue.extend(map(submit, runs[k + AHEAD : k + AHEAD + 1]))
+                    done = [job.result() for job in queue.popleft()]
+                    ready = {
+                        key: torch.stack([x for part in done for x in part[i]])
+                        for i, key in enumerate(ways)
+                    }
+                    yield (
+                        where,
+                        [
+                            ready[str(m.preprocessing)].to(m.device)
+                            for m in models
+                        ],
+                    )
             finally:
                 pool.shutdown(cancel_futures=True)
 

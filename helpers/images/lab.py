@@ -5,9 +5,26 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from helpers.images.found import Found, Index, rows_of
-from helpers.images.image_set import Images
+from helpers.images.found import Found, Index, Source, rows_of
 from helpers.lab import photographs, wardrobe
+from helpers.runtime.errors import unknown
+
+
+def source(spec: str) -> Source:
+    """Parse the name of a set of the lab.
+
+    Raises:
+        ValueError: an unknown variant, or no set of this name.
+        FileNotFoundError: the photographs were not prepared.
+    """
+    name, _, variant = spec.partition(":")
+    if name == "wardrobe":
+        if variant not in ("", *wardrobe.VARIANTS):
+            raise unknown("variant of wardrobe", variant, wardrobe.VARIANTS)
+        return Source(lambda split, *_: scenes(variant or "none", split))
+    if spec == photographs.SPEC:
+        photographs.check()
+    return Source(lambda split, *_: SETS[spec](split))
 
 
 def digits(split: str) -> Found:
@@ -62,15 +79,21 @@ def natural(split: str) -> Found:
     )
 
 
-def scenes(spec: str, split: str, index: Index, variant: str) -> Images:
-    """Make an image set of composed scenes, with the truth about them."""
+def scenes(variant: str, split: str) -> Found:
+    """Find the lab's composed scenes, with the truth about each of them.
+
+    Args:
+        variant: one of `wardrobe.VARIANTS`.
+        split: `train` or `test`.
+    """
 
     def read(where: Index) -> list[Image.Image]:
         scenes = wardrobe.compose(split, where, variant=variant)
         pixels = scenes.pixels.permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(picture) for picture in pixels]
 
-    known = wardrobe.factors(split, index, variant=variant)
+    rows = np.arange(wardrobe.SIZES[split])
+    known = wardrobe.factors(split, rows, variant=variant)
     targets = {name: values.numpy() for name, values in known.items()}
     fabrics = (
         wardrobe.UNSEEN_FABRICS
@@ -78,19 +101,17 @@ def scenes(spec: str, split: str, index: Index, variant: str) -> Images:
         else wardrobe.FABRICS
     )
     classes = tuple(f"{g}, {f}" for g in wardrobe.GARMENTS for f in fabrics)
-    return Images(
-        spec=spec,
-        split=split,
-        labels=targets["class"],
-        class_names=classes,
-        targets=targets,
-        target_names={
-            "garment": wardrobe.GARMENTS,
-            "fabric": fabrics,
-            "class": classes,
-        },
-        licence="MIT (photographs: Fashion-MNIST, Zalando SE)",
-        source="composed by helpers.lab.wardrobe from Fashion-MNIST",
-        index=index,
-        _read=read,
+    return Found(
+        rows,
+        targets["class"],
+        classes,
+        read,
+        "MIT (photographs: Fashion-MNIST, Zalando SE)",
+        "composed by helpers.lab.wardrobe from Fashion-MNIST",
+        targets,
+        {"garment": wardrobe.GARMENTS, "fabric": fabrics, "class": classes},
     )
+
+
+BUNDLED = {"digits": digits, "fashion_mnist": fashion_mnist}
+SETS = BUNDLED | {photographs.SPEC: natural}

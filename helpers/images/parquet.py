@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from helpers.images.found import Found, rows_of
+from helpers.images.found import Found, Source, rows_of
 from helpers.images.row_groups import find
 from helpers.runtime.errors import unknown
 
@@ -19,6 +19,23 @@ SPLITS = {
     "test": ("test", "testing"),
     "validation": ("validation", "valid", "val", "dev"),
 }
+
+
+def source(spec: str) -> Source:
+    """Parse `parquet:<path>`, with options behind a question mark.
+
+    Raises:
+        ValueError: an unknown option.
+        FileNotFoundError: there is no such file or folder.
+    """
+    path, _, query = spec.removeprefix("parquet:").partition("?")
+    columns = options(query, OPTIONS, spec)
+    if not path or not (Path(path).is_file() or Path(path).is_dir()):
+        raise FileNotFoundError(
+            f"no images at {path!r} (from {spec!r}): neither a file nor a "
+            "folder"
+        )
+    return Source(lambda split, *_: parquet(Path(path), split, **columns))
 
 
 def options(query: str, allowed: Sequence[str], spec: str) -> dict[str, str]:
@@ -82,6 +99,6 @@ def parquet(path: Path, split: str, image: str = "", label: str = "") -> Found:
     if not path.is_dir():
         found = find([path], str(path), image, label)
         return replace(found, rows=rows_of(len(found.labels), split))
-    names = [f.name for f in path.glob("*.parquet")]
+    names = [f.name for f in path.glob("*.parquet") if f.is_file()]
     chosen = [path / name for name in of_split(names, split, str(path))]
     return find(chosen, str(path), image, label)

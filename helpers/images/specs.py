@@ -21,7 +21,7 @@ A spec is a string:
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,17 +30,22 @@ import helpers.images.hub as hub
 import helpers.images.lab as lab
 import helpers.images.parquet as parquet
 import helpers.images.torchvision as torchvision
-from helpers.images.found import Found, Index
+from helpers.images.found import Index, Source
 from helpers.images.image_set import Images
-from helpers.images.lab import scenes
-from helpers.lab import photographs, wardrobe
-from helpers.runtime.errors import unknown
+from helpers.runtime.errors import unknown, whole_number, wrong_kind
 
 SPLITS = ("train", "test")
-BUNDLED = {"digits": lab.digits, "fashion_mnist": lab.fashion_mnist}
+KINDS: dict[str, Callable[[str], Source]] = {
+    "wardrobe": lab.source,
+    "folder": folders.source,
+    "imagenet": folders.source,
+    "parquet": parquet.source,
+    "hf": hub.source,
+    "torchvision": torchvision.source,
+}
 SETS = (
-    *("wardrobe", *BUNDLED, *hub.ALIASES, "hf:<owner>/<name>"),
-    *("natural", "folder:<path>", "parquet:<path>", "imagenet:<path>"),
+    *("wardrobe", *lab.SETS, *hub.ALIASES, "hf:<owner>/<name>"),
+    *("folder:<path>", "parquet:<path>", "imagenet:<path>"),
     "torchvision:<name>",
 )
 
@@ -55,6 +60,26 @@ class TooFewError(ValueError):
         self.there = there
 
 
+def parse(spec: str) -> Source:
+    """Find out what a spec names; loads and fetches nothing.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: unknown set or variant; names the nearest valid ones.
+        FileNotFoundError: the folder or file is not there.
+    """
+    if not isinstance(spec, str):
+        raise wrong_kind("image spec", spec, "a string such as 'wardrobe'")
+    kind, colon, _ = spec.partition(":")
+    if spec in lab.SETS:
+        return lab.source(spec)
+    if spec in hub.ALIASES:
+        return hub.source(spec)
+    if kind in KINDS and (colon or kind == "wardrobe"):
+        return KINDS[kind](spec)
+    raise unknown("image set", spec, SETS)
+
+
 def check(spec: str) -> str:
     """Refuse an image spec that cannot be loaded; loads and fetches nothing.
 
@@ -62,26 +87,9 @@ def check(spec: str) -> str:
         The spec, unchanged.
 
     Raises:
-        ValueError: unknown set or variant; names the nearest valid ones.
-        FileNotFoundError: the folder or file is not there.
+        TypeError, ValueError, FileNotFoundError: as `parse`.
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "wardrobe":
-        if rest not in ("", *wardrobe.VARIANTS):
-            raise unknown("variant of wardrobe", rest, wardrobe.VARIANTS)
-    elif kind == "hf":
-        hub.parse(spec)
-    elif kind == "torchvision":
-        torchvision.check(rest)
-    elif kind in ("folder", "parquet") or (kind == "imagenet" and rest):
-        path, query = _path(spec)
-        parquet.options(query, parquet.OPTIONS, spec)
-        if not path or not Path(path).exists():
-            raise FileNotFoundError(f"no images at {path!r} (from {spec!r})")
-    elif spec == photographs.SPEC:
-        photographs.check()
-    elif spec not in (*BUNDLED, *hub.ALIASES):
-        raise unknown("image set", spec, SETS)
+    parse(spec)
     return spec
 
 
@@ -98,62 +106,34 @@ def load(
         seed: which draw.
 
     Raises:
-        ValueError: unknown spec or split, no image found, or fewer images
-            than asked for.
+        TypeError: the spec is no string.
+        ValueError: unknown spec or split, no image found, fewer images than
+            asked for, or a limit or seed that is no whole number.
         FileNotFoundError: the folder or file is not there.
         ConnectionError: not in the cache, and it could not be fetched.
     """
-    check(spec)
-    if limit is not None and limit < 1:
-        raise ValueError(f"cannot draw {limit} images of {spec}")
+    source = parse(spec)
+    if limit is not None:
+        what = f"cannot draw {limit} images of {spec}: limit"
+        limit = whole_number(what, limit, least=1)
+    seed = whole_number("seed", seed)
     if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-    kind, _, rest = spec.partition(":")
-    if kind == "wardrobe":
-        index = _draw(np.arange(wardrobe.SIZES[split]), limit, seed, spec)
-        return scenes(spec, split, index, rest or "none")
-    found = _find(spec, split, limit, seed)
+        raise unknown("split", str(split), SPLITS)
+    found = source.find(split, limit, seed)
     index = _draw(found.rows, limit, seed, spec)
-    labels = found.labels[index]
+    targets = found.targets or {"class": found.labels}
     return Images(
         spec=spec,
         split=split,
-        labels=labels,
+        labels=found.labels[index],
         class_names=found.class_names,
-        targets={"class": labels},
-        target_names={"class": found.class_names},
+        targets={name: values[index] for name, values in targets.items()},
+        target_names=found.target_names or {"class": found.class_names},
         licence=found.licence,
         source=found.source,
         index=index,
         _read=found.read,
     )
-
-
-def _find(spec: str, split: str, limit: int | None, seed: int) -> Found:
-    kind, _, rest = spec.partition(":")
-    if spec in BUNDLED:
-        return BUNDLED[spec](split)
-    if kind == "hf" or spec in hub.ALIASES:
-        return hub.find(spec, split, limit, seed)
-    if kind == "torchvision":
-        return torchvision.find(rest, split)
-    if spec == photographs.SPEC:
-        return lab.natural(split)
-    path, query = _path(spec)
-    if kind == "parquet":
-        columns = parquet.options(query, parquet.OPTIONS, spec)
-        return parquet.parquet(Path(path), split, **columns)
-    reader = folders.imagenet if kind == "imagenet" else folders.folder
-    return reader(Path(path), split)
-
-
-def _path(spec: str) -> tuple[str, str]:
-    """Return the path in a spec, and for parquet files the options."""
-    kind, _, path = spec.partition(":")
-    if kind != "parquet":
-        return path, ""
-    path, _, query = path.partition("?")
-    return path, query
 
 
 def _draw(rows: Index, limit: int | None, seed: int, spec: str) -> Index:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.images.found import Found, Index, rgb, rows_of
+from helpers.images.found import Found, Index, Source, rgb, rows_of
 from helpers.runtime.errors import unknown
 
 
@@ -24,39 +24,37 @@ class Reader:
         labels: the attribute with the labels, or with pairs that end in one.
         train: the split to train on; empty where a set has no splits.
         test: the split to test on.
-        size: to download, about.
+        gigabytes: to download, about.
         licence: as its authors state it.
     """
 
     labels: str
     train: str
     test: str
-    size: str
+    gigabytes: float
     licence: str
 
 
 READERS = {
-    "Country211": Reader("targets", "train", "test", "11 GB", "CC of Flickr"),
-    "DTD": Reader("_labels", "train", "test", "0.6 GB", "research only"),
-    "EuroSAT": Reader("targets", "", "", "0.1 GB", "MIT"),
+    "Country211": Reader("targets", "train", "test", 11, "CC of Flickr"),
+    "DTD": Reader("_labels", "train", "test", 0.6, "research only"),
+    "EuroSAT": Reader("targets", "", "", 0.1, "MIT"),
     "FGVCAircraft": Reader(
-        "_labels", "trainval", "test", "2.7 GB", "research only"
+        "_labels", "trainval", "test", 2.7, "research only"
     ),
-    "Flowers102": Reader("_labels", "train", "test", "0.3 GB", "none stated"),
-    "Food101": Reader("_labels", "train", "test", "5 GB", "research only"),
-    "GTSRB": Reader("_samples", "train", "test", "0.3 GB", "none stated"),
+    "Flowers102": Reader("_labels", "train", "test", 0.3, "none stated"),
+    "Food101": Reader("_labels", "train", "test", 5, "research only"),
+    "GTSRB": Reader("_samples", "train", "test", 0.3, "none stated"),
     "Imagenette": Reader(
-        "_samples", "train", "val", "1.5 GB", "Apache-2.0; ImageNet's terms"
+        "_samples", "train", "val", 1.5, "Apache-2.0; ImageNet's terms"
     ),
     "OxfordIIITPet": Reader(
-        "_labels", "trainval", "test", "0.8 GB", "CC BY-SA 4.0"
+        "_labels", "trainval", "test", 0.8, "CC BY-SA 4.0"
     ),
-    "RenderedSST2": Reader(
-        "_samples", "train", "test", "0.1 GB", "none stated"
-    ),
-    "STL10": Reader("labels", "train", "test", "2.6 GB", "none stated"),
-    "SUN397": Reader("_labels", "", "", "37 GB", "research only"),
-    "SVHN": Reader("labels", "train", "test", "0.3 GB", "not commercial"),
+    "RenderedSST2": Reader("_samples", "train", "test", 0.1, "none stated"),
+    "STL10": Reader("labels", "train", "test", 2.6, "none stated"),
+    "SUN397": Reader("_labels", "", "", 37, "research only"),
+    "SVHN": Reader("labels", "train", "test", 0.3, "not commercial"),
 }
 ELSEWHERE = {
     "CIFAR10": "cifar10",
@@ -67,12 +65,13 @@ ELSEWHERE = {
 }
 
 
-def check(name: str) -> Reader:
-    """Refuse a set that cannot be read without a pickle.
+def source(spec: str) -> Source:
+    """Parse `torchvision:<name>`; refuse what cannot be read without a pickle.
 
     Raises:
         ValueError: unknown set, or one to be had elsewhere.
     """
+    name = spec.removeprefix("torchvision:")
     if name in ELSEWHERE:
         raise ValueError(
             f"torchvision's reader of {name} may unpickle its files, which "
@@ -80,22 +79,26 @@ def check(name: str) -> Reader:
         )
     if name not in READERS:
         raise unknown("torchvision set", name, READERS)
-    return READERS[name]
+    return Source(
+        lambda split, *_: find(name, split),
+        READERS[name].gigabytes,
+        "unless torchvision has it",
+    )
 
 
 def find(name: str, split: str) -> Found:
     """Find the pictures of a set, fetching it when it is not there.
 
     Args:
-        name: torchvision's name of the set.
+        name: one of READERS.
         split: `train` or `test`; where a set has none, every fifth picture
             is for testing.
 
     Raises:
-        ValueError: unknown set, or a damaged file.
+        ValueError: a damaged file.
         ConnectionError: it is not in the cache and cannot be fetched.
     """
-    reader = check(name)
+    reader = READERS[name]
     own = {"train": reader.train, "test": reader.test}[split]
     data = _open(name, {"split": own} if own else {})
     labels = getattr(data, reader.labels)

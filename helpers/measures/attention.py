@@ -23,6 +23,7 @@ from timm.models.vision_transformer import Attention
 from torch import Tensor
 from tqdm import tqdm
 
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth
 from helpers.images.image_set import Images
 from helpers.measures import attention_weights
@@ -35,6 +36,7 @@ from helpers.runtime.errors import unknown
 QUERIES = ("cls", "centre")
 
 
+@checked
 def measure(
     model: VisionModel,
     images: Images,
@@ -91,6 +93,7 @@ def measure(
     )
 
 
+@checked
 def mean_distance(
     model: VisionModel,
     images: Images,
@@ -106,6 +109,7 @@ def mean_distance(
     return measure(model, images, blocks, renormalise, batch_size).table()
 
 
+@checked
 def maps(
     model: VisionModel,
     images: Images,

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from helpers.cka.comparison import Comparison
 from helpers.cka.hsic import gram
 from helpers.cka.minibatch import MinibatchCKA
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
 from helpers.images.image_set import Images
@@ -50,6 +51,7 @@ def growing(order: Sequence[int]) -> list[Heads]:
     return [tuple(order[:count]) for count in range(1, len(order) + 1)]
 
 
+@checked
 def measure(
     model: VisionModel,
     other: VisionModel,

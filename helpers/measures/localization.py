@@ -29,6 +29,7 @@ from tqdm import tqdm
 from helpers.cka.comparison import Similarity
 from helpers.cka.hsic import MIN_BATCH, gram
 from helpers.cka.minibatch import MinibatchCKA
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth
 from helpers.features.record import record
 from helpers.features.token_grid import Grid, Positions, choose, cut, grids
@@ -95,6 +96,7 @@ class TokenMaps(Similarity):
         return table
 
 
+@checked
 def heatmaps(
     model: VisionModel,
     images: Images,

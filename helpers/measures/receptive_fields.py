@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
 from helpers.measures.field_statistics import Fields
@@ -57,6 +58,7 @@ def branches(model: VisionModel) -> dict[str, str]:
     return {}
 
 
+@checked
 def fields(
     model: VisionModel,
     images: Images,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from helpers.features.arguments import checked
 from helpers.features.record import record
 from helpers.measures.residual_sums import QUANTITIES, ROLES, Meter, wiring
 from helpers.runtime.arrays import Floats
@@ -129,6 +130,7 @@ class Residual:
         return found.to_numpy()
 
 
+@checked
 def norm_ratios(
     model: VisionModel, images: Images, batch_size: int = 32
 ) -> pd.DataFrame:
@@ -141,6 +143,7 @@ def norm_ratios(
     return measure(model, images, batch_size).per_token
 
 
+@checked
 def measure(
     model: VisionModel, images: Images, batch_size: int = 32
 ) -> Residual:

@@ -17,6 +17,7 @@ from timm.models.mlp_mixer import MixerBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import names
 from helpers.lab.skipless_blocks import BOTH, SkiplessBlock, SkiplessMixerBlock
 from helpers.runtime.errors import unknown
@@ -45,6 +46,7 @@ class _Nothing(nn.Module):
 _SKIPLESS = {Block: SkiplessBlock, MixerBlock: SkiplessMixerBlock}
 
 
+@checked
 @contextmanager
 def remove_skip(
     model: VisionModel, blocks: str, branch: str = "both"

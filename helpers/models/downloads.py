@@ -5,6 +5,10 @@ name only when it is whole and has the hash that its authors published; where
 they published none, its sha256 is written beside it at the first use and
 must be the same ever after.
 
+`pooch` is not used: it cannot resume. Over a line that breaks after each
+third of a file it never has the file (here three requests are enough), and it
+wants whole hashes, where authors publish the first digits of them.
+
 Files lie in `checkpoints` in torch's hub folder, so that what `torch.hub`
 has fetched is found; the environment variable `VITSCOPE_CACHE` names another
 folder. Do not use it for the models of timm, which fetches its own.

@@ -6,13 +6,10 @@ architecture exactly. Do not use it for files with timm's own names:
 `helpers.models` takes those as `architecture@file`.
 """
 
-import argparse
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
@@ -21,17 +18,6 @@ import helpers.models.downloads as downloads
 import helpers.models.weights as weights
 from helpers.models.release_files import File
 from helpers.models.releases import get
-
-# What training scripts store beside the weights: options and numpy numbers.
-HARMLESS: list[Any] = [
-    argparse.Namespace,
-    *(
-        (np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar")
-        for core in ("core", "_core")
-    ),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
-]
 
 
 class InterleavedHead(nn.Module):
@@ -91,7 +77,7 @@ def load(name: str) -> nn.Module:
     for file in get(name).files:
         path = downloads.fetch(file.url, file.published)
         paths.append(str(path))
-        state |= convert(_content(path), file, path)
+        state |= convert(weights.content(path), file, path)
     return weights.fit(build(name), state, " + ".join(paths))
 
 
@@ -141,19 +127,3 @@ def convert(content: object, file: File, path: Path) -> dict[str, Tensor]:
             raise ValueError(f"{path} has two keys for {short!r}")
         kept[short] = value
     return kept
-
-
-def _content(path: Path) -> object:
-    """Read a torch file; only numbers and plain options may be in it."""
-    try:
-        with torch.serialization.safe_globals(HARMLESS):
-            return torch.load(
-                path,
-                map_location="cpu",
-                weights_only=True,
-                mmap=zipfile.is_zipfile(path),
-            )
-    except Exception as error:
-        raise ValueError(
-            f"{path} is damaged, truncated or not a file of weights: {error}"
-        ) from error

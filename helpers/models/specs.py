@@ -36,7 +36,7 @@ import helpers.models.zoo as zoo
 from helpers.lab.architectures import NATURAL
 from helpers.models.vision_model import LAB, RELEASE, VisionModel, wrap
 from helpers.runtime import devices
-from helpers.runtime.errors import unknown
+from helpers.runtime.errors import unknown, wrong_kind
 
 OPTIONS = ("random", "img_size")
 
@@ -50,6 +50,9 @@ class _Spec:
 
 
 def _parse(spec: str) -> _Spec:
+    if not isinstance(spec, str):
+        hint = "a string; models.wrap takes a module that is in memory"
+        raise wrong_kind("model spec", spec, hint)
     base, _, query = spec.partition("?")
     options: dict[str, str] = {}
     for part in filter(None, query.split("&")):
@@ -78,6 +81,7 @@ def check(spec: str) -> str:
         The spec, unchanged.
 
     Raises:
+        TypeError: it is no string.
         ValueError: unknown name or option; names the nearest valid ones.
         FileNotFoundError: the weights file is not there.
     """
@@ -182,17 +186,15 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
             model: nn.Module = timm.create_model(
                 want.name, pretrained=want.random is None, **arguments
             )
-    except RuntimeError as error:
-        if want.path is None:
+    except Exception as error:
+        if isinstance(error, TypeError) and want.img_size:
+            raise ValueError(f"{want.name} has no img_size option") from error
+        if want.path:
+            raise ValueError(
+                f"{want.path} does not fit {want.name}: {error}"
+            ) from error
+        if not isinstance(error, OSError):
             raise
-        raise ValueError(
-            f"{want.path} does not fit {want.name}: {error}"
-        ) from error
-    except TypeError as error:
-        if want.img_size is None:
-            raise
-        raise ValueError(f"{want.name} has no img_size option") from error
-    except OSError as error:
         raise ConnectionError(
             f"the weights of {spec!r} could not be fetched ({error}); "
             f"use '{want.name}@file.safetensors' or '{want.name}?random'"

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import helpers.models.layer_names as layer_names
+from helpers.models.usable import unwrapped
 from helpers.runtime import memory
 
 LAB = "lab/"
@@ -76,9 +77,14 @@ def wrap(module: nn.Module, spec: str) -> VisionModel:
     """Describe a timm model that is already in memory.
 
     Args:
-        module: a timm model in eval mode.
+        module: a timm model in eval mode; see `helpers.models.usable`.
         spec: the name it shall go by.
+
+    Raises:
+        TypeError: no module.
+        ValueError: a module that cannot be measured; says why.
     """
+    module = unwrapped(module)
     family = _family(module)
     prefix = int(getattr(module, "num_prefix_tokens", 0))
     patches = timm.layers.PatchEmbed

@@ -6,14 +6,33 @@ by `helpers.models.released`.
 
 from __future__ import annotations
 
+import argparse
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import timm
 import torch
 from torch import Tensor, nn
+
+CONTAINERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""Prefixes of DataParallel, `torch.compile` and Lightning."""
+
+# What training scripts store beside the weights: options and numpy numbers.
+HARMLESS: list[Any] = [
+    argparse.Namespace,
+    *(
+        (np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar")
+        for core in ("core", "_core")
+    ),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
+]
 
 
 def arguments(name: str, path: Path) -> dict[str, Any]:
@@ -22,42 +41,93 @@ def arguments(name: str, path: Path) -> dict[str, Any]:
     Args:
         name: of the timm architecture.
         path: as `read` takes it.
+
+    Raises:
+        ValueError: as `read`, or a head that is no matrix.
     """
     state = read(path)
     config = timm.get_pretrained_cfg(name)
     heads = config.classifier if config else ""  # two in a distilled DeiT
     head = f"{heads if isinstance(heads, str) else heads[0]}.weight"
+    if head in state and not state[head].ndim:
+        raise ValueError(
+            f"{path} does not fit {name}: {head} is a single number; expected "
+            "(classes, width)"
+        )
     classes = len(state[head]) if head in state else 0
     overlay = {"state_dict": state, "num_classes": classes}
     return {"num_classes": classes, "pretrained_cfg_overlay": overlay}
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from a file without executing anything in it.
+def content(path: Path) -> Any:
+    """Read what a file holds without executing anything in it.
 
     Args:
-        path: a `.safetensors` file, or a torch file that holds only tensors,
-            at the top or one level down (`state_dict`, `model`).
+        path: a `.safetensors` file, or a torch file of tensors, plain
+            options (numbers, text, `argparse.Namespace`) and containers.
 
     Raises:
         ValueError: damaged, truncated, or holding other things.
     """
     try:
         if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(path)
+        with torch.serialization.safe_globals(HARMLESS):
+            return torch.load(
+                path,
+                map_location="cpu",
+                weights_only=True,
+                mmap=zipfile.is_zipfile(path),
+            )
     except Exception as error:
+        # Not chained: torch's own message advises to execute the file.
+        raise ValueError(f"{path} {_reason(str(error))}") from None
+
+
+def _reason(message: str) -> str:
+    """Say why a file was refused, in words that lead nobody into danger."""
+    if named := re.search(r"GLOBAL ([\w.]+)", message):
+        return (
+            f"is not a file of weights alone: it names {named[1]}, and what "
+            "is neither a tensor nor a plain option may execute code; where "
+            "you trust its author, save torch.save(model.state_dict(), FILE)"
+        )
+    if "weights_only" in message or "TorchScript" in message:
+        message = "it holds other things than tensors and plain options"
+    return f"is damaged, truncated or not a file of weights: {message}"
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a file without executing anything in it.
+
+    Args:
+        path: as `content` takes it, with the state dict at the top or below
+            one of CONTAINERS. Prefixes that wrappers put before all names
+            (`module.` of DataParallel and the like) are taken off.
+
+    Raises:
+        ValueError: as `content`, or no state dict of tensors.
+    """
+    found = content(path)
+    for key in CONTAINERS:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    entries = dict(found) if isinstance(found, dict) else {}
+    odd = [
+        f"{key!r} is of type {type(value).__name__}"
+        for key, value in entries.items()
+        if not (isinstance(key, str) and isinstance(value, Tensor))
+    ]
+    if odd or not entries:
         raise ValueError(
-            f"{path} is damaged, truncated or not a file of weights: {error}"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise ValueError(f"{path} does not hold a state dict of tensors")
-    return dict(content)
+            f"{path} does not hold a state dict of tensors, neither at its "
+            f"top nor under {', '.join(CONTAINERS)}: "
+            + (", ".join(odd[:4]) or f"it is an empty {type(found).__name__}")
+        )
+    for prefix in WRAPPERS * 2:  # they may be nested
+        if all(key.startswith(prefix) for key in entries):
+            entries = {k.removeprefix(prefix): v for k, v in entries.items()}
+    return entries
 
 
 def fit(

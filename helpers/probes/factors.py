@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers import features
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth
 from helpers.probes.checks import ConstantFeaturesError
 from helpers.probes.regression import errors, regressions
@@ -63,6 +64,7 @@ def known(images: Images) -> dict[str, Tensor]:
     }
 
 
+@checked
 def encoded(
     model: VisionModel,
     train: Images,
@@ -124,6 +126,7 @@ def encoded(
     return with_intervals(rows, missed, seed, model=model.spec)
 
 
+@checked
 def pixels(
     model: VisionModel,
     train: Images,

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from helpers.features.arguments import checked
 from helpers.probes.checks import ConstantFeaturesError
 from helpers.probes.selection import SETTINGS, Readout, check, readouts
 from helpers.probes.targets import check_sets, labels
@@ -79,6 +80,7 @@ class Layerwise:
         return self.right[chosen].T
 
 
+@checked
 def layerwise(
     model: VisionModel,
     train: Images,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from helpers import features, images
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import Tokens, depth
 from helpers.probes.targets import labels, targets_of
 
@@ -94,6 +95,7 @@ def at_most(spec: str, split: str, most: int, seed: int = 0) -> Images:
         return images.load(spec, split, error.there, seed)
 
 
+@checked
 def pool(
     model: VisionModel,
     bank: Images,

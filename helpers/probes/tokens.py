@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth
 from helpers.features.token_grid import choose
 from helpers.features.tokens import POOLED, last_grid, tokens_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EACH = "each position"
 
 
+@checked
 def probe(
     model: VisionModel,
     train: Images,

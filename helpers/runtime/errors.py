@@ -1,7 +1,9 @@
-"""One way to refuse a name: say what was given and what was meant."""
+"""One way to refuse a value: say what was given and what was meant."""
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
 
 LIST_AT_MOST = 12
 
@@ -30,3 +32,30 @@ def unknown(what: str, given: str, choices: Iterable[str]) -> ValueError:
     elif not near:
         message += "; valid: " + ", ".join(map(repr, valid[:5])) + ", ..."
     return ValueError(message)
+
+
+def wrong_kind(what: str, given: object, expected: str) -> TypeError:
+    """Make the error for a value of a type that a function cannot take.
+
+    Args:
+        what: the argument, in the reader's words ("model").
+        given: what it was.
+        expected: what it should be, and how to get one.
+    """
+    kind = type(given).__name__
+    return TypeError(f"{what} is of type {kind}; expected {expected}")
+
+
+def whole_number(name: str, given: Any, least: int = 0) -> int:
+    """Return a number that must be whole, such as a size or a seed.
+
+    Raises:
+        ValueError: it is not whole, or too small.
+    """
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if not whole or given < least:
+        which = "positive whole" if least == 1 else "whole"
+        raise ValueError(
+            f"{name} must be a {which} number, from {least}; got {given!r}"
+        )
+    return int(given)

@@ -10,6 +10,7 @@ import inspect
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,7 +29,7 @@ from PIL import Image
 from timm.data import ImageNetInfo
 
 from helpers import images
-from helpers.images import hub, row_groups, specs
+from helpers.images import hub, hub_files, row_groups, specs
 from helpers.images.torchvision import READERS
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -64,12 +65,14 @@ class Hub(BaseHTTPRequestHandler):
     converted: ClassVar[bool] = False
     gated: ClassVar[str] = ""
     breaks: ClassVar[int] = 0
+    silent: ClassVar[float] = 0.0
     fetched: ClassVar[list[str]] = []
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
+        time.sleep(self.silent)
         path = self.path.split("?")[0]
         at = "refs%2Fconvert%2Fparquet" if self.converted else "main"
         if self.gated and self.gated in path:
@@ -130,7 +133,7 @@ def pets(
         "data/validation-00000-of-00001.parquet": shard(range(30, 36)),
     }
     Hub.sizes, Hub.fetched = {}, []
-    Hub.converted, Hub.gated, Hub.breaks = False, "", 0
+    Hub.converted, Hub.gated, Hub.breaks, Hub.silent = False, "", 0, 0.0
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     Thread(target=server.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{server.server_port}"
@@ -297,6 +300,19 @@ def test_a_full_disk(pets: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
     with pytest.raises(OSError, match=r"No space.*HF_HOME"):
         images.load("hf:me/pets")
+
+
+def test_a_hub_that_does_not_answer(
+    pets: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_files, "TIMEOUT_S", 0.2)
+    online = levels(images.load("hf:me/pets"))
+    pets.silent = 2.0
+    start = time.monotonic()
+    assert levels(images.load("hf:me/pets")) == online  # from the cache
+    with pytest.raises(ConnectionError, match="hub cannot be reached"):
+        images.load("hf:me/others")
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("where", ["/api/", "/resolve/"])
