@@ -142,7 +142,7 @@ def _teams(specs: Sequence[str]) -> dict[str, list[str]]:
     outlines = {spec: outline(spec).model for spec in specs}
 
     def of(family: str) -> list[str]:
-        return [s for s, model in outlines.items() if model.family == family]
+        return [s for s, m in outlines.items() if m.family.name == family]
 
     vits = of("vit")
     depths = [len(outline(s).chosen("out")) for s in vits]

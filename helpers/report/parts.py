@@ -30,7 +30,7 @@ from helpers.measures import (
     receptive_fields,
     residual,
 )
-from helpers.measures.residual_sums import wiring
+from helpers.measures.residual_sums import sums_of
 from helpers.runtime.arrays import Floats
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def norms(model: VisionModel, images: Images, batch_size: int = 32) -> Part:
         Curves of its binary logarithm, two standard errors to either side.
     """
     try:
-        wiring(model)
+        sums_of(model)
     except ValueError as error:
         return Part(note=str(error))
     with warnings.catch_warnings():

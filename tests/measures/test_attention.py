@@ -9,6 +9,7 @@ from torch import nn
 
 from helpers import images, models
 from helpers.measures import attention, attention_distance, attention_weights
+from helpers.models.families import vit as vit_family
 
 VITS = {
     "plain": ("vit_tiny_patch16_224", {"img_size": 64}),
@@ -232,7 +233,7 @@ def test_a_changed_attention_is_refused(scenes):
 def test_weights_are_a_softmax_in_float32():
     module = vit("plain", depth=1).module.blocks[0].attn.half()
     qkv = torch.randn(2, 5, 3 * 192).half()
-    found = attention_weights.weights(module, qkv)
+    found = vit_family.weights(module, qkv)
     assert found.dtype == torch.float32
     q, k, _ = (
         qkv.double().numpy().reshape(2, 5, 3, 3, 64).transpose(2, 0, 3, 1, 4)
