@@ -146,7 +146,9 @@ def maps(
         ratio = [
             fine // own for fine, own in zip(grid, layer.grid, strict=True)
         ]
-        drawn = rows.reshape(*rows.shape[:2], *layer.grid) / np.prod(ratio)
+        drawn = rows.reshape(*rows.shape[:2], *layer.grid) / float(
+            np.prod(ratio)
+        )
         for axis, times in zip((-2, -1), ratio, strict=True):
             drawn = drawn.repeat_interleave(times, axis)
         return drawn

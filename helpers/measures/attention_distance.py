@@ -121,12 +121,11 @@ def between(layer: AttentionLayer) -> tuple[Floats, float]:
     )
     apart: Floats = np.linalg.norm(ours[:, None] - theirs, axis=-1)
     queries, keys = layer.queries.numpy(), layer.keys.numpy()
-    queries = queries[queries >= 0]
+    kept = queries >= 0
     if keys.ndim == 1:
-        return apart[queries][:, keys[keys >= 0]], float(apart.mean())
-    keys = keys[-len(queries) :]
-    own = apart[queries[:, None], keys.clip(0)]
-    return np.where(keys < 0, 0, own), float(apart.mean())
+        return apart[queries[kept]][:, keys[keys >= 0]], float(apart.mean())
+    own = apart[queries[kept, None], keys[kept].clip(0)]
+    return np.where(keys[kept] < 0, 0, own), float(apart.mean())
 
 
 def patch_distances(grid: Grid, patch: Grid) -> Floats:

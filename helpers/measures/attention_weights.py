@@ -69,11 +69,11 @@ def on_patches(layer: AttentionLayer, weights: Tensor) -> Tensor:
         queries have keys of their own, weights on no patch become 0; else
         their columns are left out as well.
     """
-    first = int((layer.queries < 0).sum())
-    rows = weights[:, :, first:]
     if layer.keys.ndim == 1:
-        return rows[..., int((layer.keys < 0).sum()) :]
-    return rows * (layer.keys[first:] >= 0).to(rows.device)
+        first = int((layer.queries < 0).sum())
+        return weights[:, :, first:, int((layer.keys < 0).sum()) :]
+    kept = layer.queries >= 0
+    return weights[:, :, kept] * (layer.keys[kept] >= 0).to(weights.device)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def listen(
     """
 
     def in_parts(layer: AttentionLayer, seen: Tensor) -> Tensor:
-        tokens = len(layer.queries)
+        tokens = layer.tokens or len(layer.queries)
         if seen.shape[1] != tokens:
             raise ValueError(
                 f"{model.spec} was shown images of another size: "

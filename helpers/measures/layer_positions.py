@@ -61,7 +61,9 @@ def centres_of(
     for name, values in tape.items():
         grid = np.array(grid_of(model, len(values), size.tolist()))
         strides = size / grid
-        first = np.array([model.family.centre(s) for s in strides.tolist()])
+        first = np.array(
+            [model.family.centre(model.module, s) for s in strides.tolist()]
+        )
         row, column = first + (grid * position).astype(int) * strides
         found[name] = (float(row), float(column))
     return found

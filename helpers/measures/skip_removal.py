@@ -72,8 +72,18 @@ def remove_skip(
             block.without |= BRANCHES[branch]
             for layer, each in sums.items():
                 own = layer.rpartition(".")[0] == name.removesuffix(".out")
-                if own and branch in ("both", _BRANCH_OF.get(each.kind)):
-                    _remove(model.module, each, undo)
+                if not own or branch not in (
+                    "both",
+                    _BRANCH_OF.get(each.kind),
+                ):
+                    continue
+                if each.inner:
+                    raise ValueError(
+                        f"the skip around {layer} of {model.spec} is made "
+                        "inside the block and cannot be taken out; choose "
+                        "another block, or the branch 'attn' or 'mlp'"
+                    )
+                _remove(model.module, each, undo)
         yield
 
 
@@ -92,39 +102,45 @@ def _remove(module: nn.Module, each: Sum, undo: ExitStack) -> None:
     """Take z out of one sum, until `undo` closes."""
     if each.entry:
         block: Any = module.get_submodule(each.skip.path)
-        entry = module.get_submodule(each.entry)
-        block.forward = partial(_fed_apart, block.forward, entry)
+        word = each.entry.removeprefix(f"{each.skip.path}.")
+        block.forward = partial(_fed_apart, block, block.forward, word)
         return
     held: list[Tensor] = []
+    branch = module.get_submodule(each.branch.path)
+    # Maps are read out of the order that both sides of the sum share.
+    read = None if each.total.read else each.branch.read
 
     def hold(x: Tensor) -> None:
+        x = read(branch, x) if read else x
         held[:] = [x.clone()]  # some networks add in place
 
-    def replace(_: Tensor) -> Tensor:
-        return held.pop()
+    def replace(x: Tensor) -> Tensor:
+        return held.pop().reshape(x.shape)
 
     undo.callback(_hook(module, each.branch, hold))
     undo.callback(_hook(module, each.total, replace))
 
 
 def _fed_apart(
+    block: nn.Module,
     forward: Callable[..., Tensor],
-    entry: nn.Module,
+    entry: str,
     x: Tensor,
     *args: Any,
     **kwargs: Any,
 ) -> Tensor:
     """Run a block whose branch is given x while its skip is given zeros."""
-    fed = [x]
-
-    def feed(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        return fed.pop(), *given[1:]
-
-    handle = entry.register_forward_pre_hook(feed)
-    try:
+    first: Any = getattr(block, entry)
+    with ExitStack() as undo:
+        if isinstance(first, nn.Module):
+            handle = first.register_forward_pre_hook(
+                lambda _, given: (x, *given[1:])
+            )
+            undo.callback(handle.remove)
+        else:  # a method, for the while hidden by an attribute
+            setattr(block, entry, lambda _: first(x))
+            undo.callback(delattr, block, entry)
         return forward(torch.zeros_like(x), *args, **kwargs)
-    finally:
-        handle.remove()
 
 
 def _hook(

@@ -81,15 +81,11 @@ def wrap(module: nn.Module, spec: str) -> VisionModel:
         module: a timm model in eval mode.
         spec: the name it shall go by.
     """
-    patches = timm.layers.PatchEmbed
-    embed = next(
-        (m for m in module.children() if isinstance(m, patches)), None
-    )
-    size = getattr(embed, "img_size", None)  # may differ from timm's entry
+    family = recognise(module)
+    size = family.image_size(module)  # may differ from timm's entry
     config = timm.data.resolve_model_data_config(
         module, args={"input_size": (3, *size)} if size else None
     )
-    family = recognise(module)
     return VisionModel(
         spec=spec,
         module=module,

@@ -209,9 +209,8 @@ def test_queries_that_do_not_exist_are_refused(scenes):
         ("resnet18?random", "no attention: it is a resnet"),
         ("mixer_s32_224?random", "no attention: it is a mixer"),
         ("convnext_atto?random", "has no attention"),
-        ("swin_tiny_patch4_window7_224?random", "WindowAttention"),
-        ("beit_base_patch16_224?random", "beit.Attention"),
-        ("eva02_tiny_patch14_224?random", "rotary"),
+        ("volo_d1_224?random", "OutlookAttention"),
+        ("crossvit_9_240?random", "crossvit.Attention"),
         ("vit_relpos_small_patch16_224?random", "RelPosAttention"),
     ],
 )

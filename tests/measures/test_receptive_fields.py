@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from helpers import claims, models
 from helpers.lab import architectures
 from helpers.measures import field_statistics, receptive_fields
-from helpers.models.families import FAMILIES
 from helpers.models.families.family import Tap
+from helpers.models.families.recognition import FAMILIES
 from helpers.models.vision_model import VisionModel
 
 SIDE = 32

@@ -367,6 +367,6 @@ def test_bad_input_is_refused() -> None:
 
 
 def test_other_families_are_refused() -> None:
-    other = models.wrap(timm.create_model("test_convnext"), "test_convnext")
+    other = models.wrap(timm.create_model("vgg11"), "vgg11")
     with pytest.raises(ValueError, match="skip connections are known"):
         residual.measure(other, Batches())

@@ -66,9 +66,11 @@ class Sum:
         into: the last part of the sum's canonical name.
         kind: what the branch is: `attention`, `token mixing`, `MLP` or
             `convolutions`.
-        entry: path of the first module of the branch, where z goes into the
-            branch, for a sum from which the block goes on; empty where
-            nothing but `total` holds the sum.
+        entry: path of the first module of the branch, or of a method of the
+            block, where z goes into the branch, for a sum from which the
+            block goes on; empty where nothing but `total` holds the sum.
+        inner: whether z is itself made inside the block, and the block goes
+            on from the sum; then no hook can take z out.
     """
 
     skip: Tap
@@ -77,6 +79,7 @@ class Sum:
     into: str
     kind: str
     entry: str = ""
+    inner: bool = False
 
 
 Sums = dict[str, Sum]
@@ -95,10 +98,13 @@ class AttentionLayer:
         grid: rows and columns of the patches that are attended to.
         patch: their height and width in pixels.
         queries: (queries,) the patch that each query stands for, row by row;
-            -1 for class and register tokens, which come first.
+            -1 for class and register tokens and for padding.
         keys: (keys,), or (queries, keys) where queries have keys of their
-            own, the patch that each key stands for; -1 as in `queries`.
+            own, the patch that each key stands for; -1 as in `queries`. In
+            the first case the tokens that are no patch come first.
         query_grid: rows and columns of the queries, where they are coarser.
+        tokens: number of tokens of `source`, where there are more of them
+            than queries.
     """
 
     layer: str
@@ -110,6 +116,7 @@ class AttentionLayer:
     queries: Tensor
     keys: Tensor
     query_grid: Grid | None = None
+    tokens: int = 0
 
     @property
     def size(self) -> int:
@@ -117,13 +124,32 @@ class AttentionLayer:
         return self.heads * len(self.queries) * self.keys.shape[-1]
 
 
-def middle(stride: float) -> float:
+def middle(module: Any, stride: float) -> float:
     """Return the pixel that position 0 lies over, if patches do not overlap.
 
     Args:
+        module: the model.
         stride: pixels from one position of a layer to the next.
     """
     return (stride - 1) / 2
+
+
+def corner(module: Any, stride: float) -> float:
+    """Return that pixel for strided convolutions with padding.
+
+    They put position i over pixel i * stride.
+    """
+    return 0.0
+
+
+def size_of_parts(module: Any) -> Grid | None:
+    """Return the size of image that a part of a model was built for, if any.
+
+    Args:
+        module: the model; its patch embedding knows.
+    """
+    sizes = (getattr(part, "img_size", None) for part in module.children())
+    return next((size for size in sizes if isinstance(size, tuple)), None)
 
 
 @dataclass(frozen=True)
@@ -142,8 +168,10 @@ class Family:
             forward order.
         attention: the attention of each block.
         layout: its tokens.
-        centre: stride of a layer in pixels -> the pixel that its position 0
-            lies over.
+        centre: with the stride of a layer in pixels, the pixel that its
+            position 0 lies over.
+        image_size: height and width that the model was built for, None where
+            timm's entry for it is right.
     """
 
     name: str
@@ -153,18 +181,19 @@ class Family:
     sums: Callable[[Any, Layers], Sums | str]
     attention: Callable[[Any], list[AttentionLayer] | str]
     layout: Callable[[Any], Layout] = lambda module: Layout()
-    centre: Callable[[float], float] = middle
+    centre: Callable[[Any, float], float] = middle
+    image_size: Callable[[Any], Grid | None] = size_of_parts
 
 
 def softmax(
-    q: Tensor, k: Tensor, scale: float, bias: Tensor | float = 0.0
+    q: Tensor, k: Tensor, scale: Tensor | float, bias: Tensor | float = 0.0
 ) -> Tensor:
     """Compute softmax attention in float32.
 
     Args:
         q: (..., queries, width).
         k: (..., keys, width).
-        scale: factor of the queries.
+        scale: factor of the queries, one number or one each head.
         bias: what is added to the logits.
 
     Returns:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from torch import nn
 
-from helpers.models.families import generic, mixer, resnet, vit
+from helpers.models.families import (
+    beit,
+    cait,
+    eva,
+    generic,
+    mixer,
+    naflex,
+    resnet,
+    vit,
+    xcit,
+)
 from helpers.models.families.family import Family
 
-FAMILIES = (vit.FAMILY, mixer.FAMILY, resnet.FAMILY, generic.FAMILY)
+FAMILIES: tuple[Family, ...] = tuple(
+    each.FAMILY
+    for each in (
+        *(vit, eva, naflex, beit, cait, xcit),
+        *(resnet, mixer, generic),
+    )
+)
 """In the order in which they are asked; `generic` takes what is left."""
 
 WORDS = tuple(

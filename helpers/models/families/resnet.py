@@ -11,7 +11,14 @@ from timm.models import ResNet, ResNetV2
 from torch import nn
 
 from helpers.models.families import blocks
-from helpers.models.families.family import Family, Layers, Sum, Sums, Tap
+from helpers.models.families.family import (
+    Family,
+    Layers,
+    Sum,
+    Sums,
+    Tap,
+    corner,
+)
 
 # timm's names in a residual block, in forward order, v1 and pre-activation.
 V1_PARTS = {
@@ -78,6 +85,5 @@ FAMILY = Family(
     layers=layers,
     sums=sums,
     attention=blocks.no_attention("a resnet"),
-    # A padded strided convolution puts position i over pixel i * stride.
-    centre=lambda stride: 0.0,
+    centre=corner,
 )
