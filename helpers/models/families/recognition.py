@@ -9,9 +9,11 @@ from helpers.models.families import (
     cait,
     eva,
     generic,
+    hiera,
     mixer,
     naflex,
     resnet,
+    swin,
     vit,
     xcit,
 )
@@ -20,7 +22,7 @@ from helpers.models.families.family import Family
 FAMILIES: tuple[Family, ...] = tuple(
     each.FAMILY
     for each in (
-        *(vit, eva, naflex, beit, cait, xcit),
+        *(vit, eva, naflex, beit, cait, xcit, swin, hiera),
         *(resnet, mixer, generic),
     )
 )
