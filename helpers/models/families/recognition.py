@@ -7,11 +7,14 @@ from torch import nn
 from helpers.models.families import (
     beit,
     cait,
+    convnext,
+    efficientnet,
     eva,
     generic,
     hiera,
     mixer,
     naflex,
+    regnet,
     resnet,
     swin,
     vit,
@@ -22,8 +25,8 @@ from helpers.models.families.family import Family
 FAMILIES: tuple[Family, ...] = tuple(
     each.FAMILY
     for each in (
-        *(vit, eva, naflex, beit, cait, xcit, swin, hiera),
-        *(resnet, mixer, generic),
+        *(vit, eva, naflex, beit, cait, xcit, swin, hiera, convnext),
+        *(resnet, regnet, efficientnet, mixer, generic),
     )
 )
 """In the order in which they are asked; `generic` takes what is left."""
