@@ -1,8 +1,15 @@
-"""All other networks: the points that timm lists as their features."""
+"""All other networks: their blocks, and what timm lists as their features.
+
+Blocks are the modules that timm calls `blocks.0`, `blocks.1` ...; where there
+are none, the layers are timm's feature points.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,20 +25,43 @@ from helpers.models.families.family import (
 )
 
 
-def _channels_first(_: nn.Module, x: Tensor) -> Tensor:
-    return x.movedim(-1, 1) if x.ndim == 4 else x
+def channels_first(width: int, _: nn.Module, x: Tensor) -> Tensor:
+    """Bring a map to (n, width, rows, columns) if its width comes last."""
+    last = x.ndim == 4 and x.shape[1] != width and x.shape[-1] == width
+    return x.movedim(-1, 1) if last else x
 
 
 def layers(module: Any) -> Layers:
-    """List timm's feature points, as `<module>.out`."""
+    """List every block, and feature points that hold none, as `<path>.out`."""
     info = getattr(module, "feature_info", [])
-    last = getattr(module, "output_fmt", "NCHW") == "NHWC"
-    read = _channels_first if last else None
-    return {
-        f"{entry['module']}.out": Tap(entry["module"], read=read)
+    points = {
+        entry["module"]: entry["num_chs"]
         for entry in info
         if entry.get("module")
     }
+    kept: list[str] = []
+    for path in _in_forward_order(module):
+        block = re.search(r"(^|\.)blocks\.\d+$", path)
+        holds = any(other.startswith(f"{path}.") for other in kept)
+        if (block or path in points) and not holds:
+            kept.append(path)
+    found = {}
+    for path in kept:
+        widths = [
+            width
+            for point, width in points.items()
+            if f"{path}.".startswith(f"{point}.")
+        ]
+        read = partial(channels_first, widths[-1]) if widths else None
+        found[f"{path}.out"] = Tap(path, read=read)
+    return found
+
+
+def _in_forward_order(module: nn.Module, path: str = "") -> Iterator[str]:
+    """Yield paths of modules, each after those that it holds."""
+    for name, part in module.named_children():
+        yield from _in_forward_order(part, f"{path}{name}.")
+        yield f"{path}{name}"
 
 
 def layout(module: Any) -> Layout:
