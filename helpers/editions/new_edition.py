@@ -25,6 +25,7 @@ from helpers.editions.outlines import outline
 from helpers.editions.page_roles import KINDS, LEFT, ROLES, THREE
 from helpers.editions.parameters import Parameter
 from helpers.images import hub, specs
+from helpers.measures.attention_weights import obstacle
 
 HEAD = """\
 # {name}: made by `vitscope new-edition`, yours to edit.
@@ -141,10 +142,15 @@ def _teams(specs: Sequence[str]) -> dict[str, list[str]]:
     """Sort models by the roles that they can take."""
     outlines = {spec: outline(spec).model for spec in specs}
 
-    def of(family: str) -> list[str]:
-        return [s for s, model in outlines.items() if model.family == family]
+    def having(layer: str) -> list[str]:
+        """List models with a layer, or with blocks that have it."""
+        return [
+            spec
+            for spec, model in outlines.items()
+            if any(name.rpartition(".")[2] == layer for name in model.taps)
+        ]
 
-    vits = of("vit")
+    vits = [s for s, m in outlines.items() if m.grid and not obstacle(m)]
     depths = [len(outline(s).chosen("out")) for s in vits]
     alike = [s for s, n in zip(vits, depths, strict=True) if n == depths[0]]
     return {
@@ -153,8 +159,8 @@ def _teams(specs: Sequence[str]) -> dict[str, list[str]]:
         "three": alike if len(alike) >= len(THREE) else [],
         "cls": [s for s in vits if outlines[s].has_class_token],
         "gap": [s for s in vits if not outlines[s].has_class_token],
-        "cnn": of("resnet"),
-        "mixer": of("mixer"),
+        "cnn": having("stem"),
+        "mixer": having("mix"),
     }
 
 

@@ -1,7 +1,7 @@
 """Choose layers by name.
 
 The canonical names, the same for every family in which the notion exists, are
-listed in `helpers.models.layer_names`; a selection is one or more patterns of
+listed in `helpers.models.families`; a selection is one or more patterns of
 them.
 """
 
@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from helpers.features.arguments import checked
-from helpers.models.layer_names import SUBLAYERS
+from helpers.models.families.recognition import WORDS
 from helpers.runtime.errors import unknown
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def check_selection(selection: str) -> str:
     """
     for pattern in _patterns(selection):
         last = pattern.rsplit(".", 1)[-1]
-        known = any(fnmatchcase(name, last) for name in SUBLAYERS)
+        known = any(fnmatchcase(name, last) for name in WORDS)
         if pattern != "all" and not known:
-            raise unknown("layer", pattern, ("all", *SUBLAYERS))
+            raise unknown("layer", pattern, ("all", *WORDS))
     return selection
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers.features.arguments import checked
 from helpers.features.layer_selection import (
@@ -21,7 +21,7 @@ from helpers.features.layer_selection import (
     check_tokens,
     names,
 )
-from helpers.models.layer_names import Tap
+from helpers.models.families.family import Tap
 from helpers.runtime import memory
 
 if TYPE_CHECKING:
@@ -97,19 +97,15 @@ def listen(
     Raises:
         ValueError: unknown layers.
     """
-    channels_last = getattr(model.module, "output_fmt", "NCHW") == "NHWC"
 
-    def pass_on(name: str, tap: Tap, value: Tensor) -> None:
-        value = value.transpose(1, 2) if tap.transposed else value
-        if channels_last and value.ndim == 4:  # as in Swin
-            value = value.movedim(-1, 1)
-        hear(name, value)
+    def pass_on(name: str, tap: Tap, module: nn.Module, value: Tensor) -> None:
+        hear(name, tap.read(module, value) if tap.read else value)
 
     with ExitStack() as hooks:
         for name in names(model, selection):
             tap = model.taps[name]
             module = model.module.get_submodule(tap.path)
-            say = partial(pass_on, name, tap)
+            say = partial(pass_on, name, tap, module)
             handle = (
                 module.register_forward_pre_hook(
                     lambda _m, args, say=say: say(args[0])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.models.families.family import AttentionLayer, Grid
 from helpers.runtime.arrays import Floats
 
 
@@ -28,7 +29,10 @@ class Distances:
             image, in pixels of the model's input.
         on_patches: (blocks, heads) share of the attention that falls on
             patches; the rest is on class and register tokens.
-        uniform: the distance of a head that looks at all patches alike.
+        uniforms: (blocks,) the distance of a head that looks at all patches
+            alike.
+        heads: how many heads each block has. Values of heads beyond these
+            are NaN.
         blocks: number of each block, from 0.
         layers: name of the layer that holds each block's heads.
         depths: depth of that layer, 0 to 1.
@@ -37,11 +41,21 @@ class Distances:
 
     each: Floats
     on_patches: Floats
-    uniform: float
+    uniforms: Floats
+    heads: Sequence[int]
     blocks: Sequence[int]
     layers: Sequence[str]
     depths: Sequence[float]
     settings: dict[str, Any]
+
+    @property
+    def uniform(self) -> float:
+        """What `uniforms` is in the first of the blocks.
+
+        In other blocks it differs only where these have another grid, and
+        there by less than one patch.
+        """
+        return float(self.uniforms[0])
 
     @property
     def mean(self) -> Floats:
@@ -52,13 +66,13 @@ class Distances:
     @property
     def relative(self) -> Floats:
         """(blocks, heads) distance as a fraction of that of `uniform`."""
-        return self.mean / self.uniform
+        return self.mean / self.uniforms[:, None]
 
     @property
     def leave_one_out(self) -> Floats:
         """(images, blocks, heads) `relative` without one of the images."""
         rest: Floats = self.each.sum(0) - self.each
-        return rest / max(len(rest) - 1, 1) / self.uniform
+        return rest / max(len(rest) - 1, 1) / self.uniforms[:, None]
 
     def table(self) -> pd.DataFrame:
         """Write one row a head, block by block, from the nearest head on.
@@ -82,15 +96,39 @@ class Distances:
                 "se": spread.ravel(),
                 "relative": self.relative.ravel(),
                 "on_patches": self.on_patches.ravel(),
-                "uniform": self.uniform,
+                "uniform": np.repeat(self.uniforms, heads),
             }
         )
+        table = table[table["head"] < np.repeat(self.heads, heads)]
         table = table.sort_values(["block", "rank"], ignore_index=True)
         table.attrs.update(self.settings)
         return table
 
 
-def patch_distances(grid: tuple[int, int], patch: tuple[int, int]) -> Floats:
+def between(layer: AttentionLayer) -> tuple[Floats, float]:
+    """Measure how far the keys of a block lie from its queries.
+
+    Returns:
+        Distances in pixels, (queries, keys), prefix tokens left out; of a key
+        that is no patch it is 0. And their mean over all patches, whether
+        they are keys or not: the distance of a head that looks everywhere.
+    """
+    grid = layer.query_grid or layer.grid
+    size = np.multiply(layer.grid, layer.patch)
+    ours, theirs = (
+        _centres(grid, size / grid),
+        _centres(layer.grid, layer.patch),
+    )
+    apart: Floats = np.linalg.norm(ours[:, None] - theirs, axis=-1)
+    queries, keys = layer.queries.numpy(), layer.keys.numpy()
+    kept = queries >= 0
+    if keys.ndim == 1:
+        return apart[queries[kept]][:, keys[keys >= 0]], float(apart.mean())
+    own = apart[queries[kept, None], keys[kept].clip(0)]
+    return np.where(keys[kept] < 0, 0, own), float(apart.mean())
+
+
+def patch_distances(grid: Grid, patch: Grid) -> Floats:
     """Measure how far patches lie apart.
 
     Args:
@@ -100,6 +138,14 @@ def patch_distances(grid: tuple[int, int], patch: tuple[int, int]) -> Floats:
     Returns:
         (patches, patches) Euclidean distances of their centres in pixels.
     """
-    places = np.indices(grid).reshape(2, -1).T * np.array(patch, float)
+    places = _centres(grid, patch)
     apart: Floats = np.linalg.norm(places[:, None] - places, axis=-1)
     return apart
+
+
+def _centres(grid: Grid, patch: Sequence[float] | Floats) -> Floats:
+    """Place the centres of patches: (patches, 2) pixels down and across."""
+    places: Floats = (np.indices(grid).reshape(2, -1).T + 0.5) * np.asarray(
+        patch, float
+    )
+    return places

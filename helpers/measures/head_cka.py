@@ -25,7 +25,7 @@ from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
 from helpers.images.image_set import Images
-from helpers.measures.attention_weights import blocks_of, chosen
+from helpers.measures.attention_weights import attention_layers
 from helpers.models.vision_model import VisionModel
 
 Heads = tuple[int, ...]
@@ -67,7 +67,7 @@ def measure(
     flattened. Images beyond the last whole minibatch are left out.
 
     Args:
-        model: a ViT.
+        model: a model whose attention can be read.
         other: the other model, a ResNet in the paper.
         images: the images both are shown.
         subsets: numbers of heads, from 0.
@@ -83,8 +83,8 @@ def measure(
             layer, no subset, or fewer images than a minibatch.
     """
     start = time.perf_counter()
-    (number,) = chosen(model, [block])
-    count = blocks_of(model)[number].attn.num_heads
+    ((number, layer),) = attention_layers(model, [block]).items()
+    tap, count = layer.layer, layer.heads
     wrong = [s for s in subsets if not set(s) <= set(range(count)) or not s]
     if wrong or not subsets:
         raise ValueError(
@@ -95,7 +95,7 @@ def measure(
         raise ValueError(
             f"{len(images)} images do not fill a minibatch of {batch_size}"
         )
-    tap, columns = f"blocks.{number}.heads", names(other, layers)
+    columns = names(other, layers)
     rows = ["+".join(map(str, subset)) for subset in subsets]
 
     def each(x: Tensor) -> Tensor:

@@ -51,17 +51,19 @@ def centres_of(
 ) -> dict[str, tuple[float, float]]:
     """Find the point of the image that the position of each layer lies over.
 
-    A patch lies over its own middle. A strided convolution with padding, as
-    in ResNets, puts position i over pixel i * stride.
+    A patch lies over its own middle; where a position of another layer lies,
+    its family knows.
     """
     size = np.array(x.shape[2:])
-    shift = 0.0 if model.family == "resnet" else 0.5
     found = {}
     with record(model, layers, "each", lambda z: z[0, :, 0]) as tape:
         model(x)
     for name, values in tape.items():
         grid = np.array(grid_of(model, len(values), size.tolist()))
-        place = (grid * position).astype(int) + shift
-        row, column = place * (size / grid) - shift
+        strides = size / grid
+        first = np.array(
+            [model.family.centre(model.module, s) for s in strides.tolist()]
+        )
+        row, column = first + (grid * position).astype(int) * strides
         found[name] = (float(row), float(column))
     return found

@@ -46,16 +46,13 @@ def branches(model: VisionModel) -> dict[str, str]:
         The last part of a branch's canonical name -> that of the sum it goes
         into, in forward order: `attn` and `fc2` into `mid` and `out` in a
         ViT, `mix` and `fc2` in a Mixer, the last norm or convolution of a
-        block into `out` in a ResNet, and none in other families.
+        block into `out` in a ResNet, and none in families whose sums are not
+        known.
     """
-    if model.family == "vit":
-        return {"attn": "mid", "fc2": "out"}
-    if model.family == "mixer":
-        return {"mix": "mid", "fc2": "out"}
-    if model.family == "resnet":
-        parts = [name.rsplit(".", 1)[-1] for name in model.taps]
-        return {parts[parts.index("out") - 1]: "out"}
-    return {}
+    sums = model.family.sums(model.module, model.taps)
+    if isinstance(sums, str):
+        return {}
+    return {name.rsplit(".", 1)[-1]: each.into for name, each in sums.items()}
 
 
 @checked

@@ -23,7 +23,7 @@ import pandas as pd
 
 from helpers.features.arguments import checked
 from helpers.features.record import record
-from helpers.measures.residual_sums import QUANTITIES, ROLES, Meter, wiring
+from helpers.measures.residual_sums import QUANTITIES, ROLES, Meter, sums_of
 from helpers.runtime.arrays import Floats
 from helpers.runtime.errors import unknown
 
@@ -154,7 +154,7 @@ def measure(
     projected input (Raghu et al. 2021, section 6, figures 7, E.1, E.2).
 
     Args:
-        model: a ViT, a ResNet (v1 or pre-activation) or a Mixer.
+        model: a model of a family whose residual sums are known.
         images: n images.
         batch_size: images of a forward pass.
 
@@ -164,18 +164,22 @@ def measure(
         and left out of averages. A warning and `left_out` name them.
 
     Raises:
-        ValueError: another kind of model, or activations that are NaN or
-            infinite.
+        ValueError: sums that are not known (says why), or activations that
+            are NaN or infinite.
     """
     start = time.perf_counter()
-    where = wiring(model)
+    where = sums_of(model)
     taps = {
         f"{layer}.{role}": tap
-        for layer, three in where.items()
-        for role, tap in zip(ROLES, three, strict=True)
+        for layer, each in where.items()
+        for role, tap in zip(
+            ROLES, (each.skip, each.branch, each.total), strict=True
+        )
     }
     view = replace(model, taps=taps)
-    meters = {layer: Meter(model, layer) for layer in where}
+    meters = {
+        layer: Meter(model, layer, each.kind) for layer, each in where.items()
+    }
     with ExitStack() as hooks:
         for name in taps:
             layer, role = name.rsplit(".", 1)

@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.features.layer_selection import depth, names
-from helpers.models.layer_names import Tap
+from helpers.features.layer_selection import depth
+from helpers.models.families.family import Sums
 from helpers.runtime.arrays import Floats
 
 if TYPE_CHECKING:
@@ -25,43 +25,19 @@ ROLES = ("skip", "branch", "sum")
 TOLERANCE = 0.01  # of ||z||, by which z + f(z) may miss the output
 NO_SKIP = "the output is not z + f(z), there is no skip connection"
 
-_FIRST = {"vit": "attn", "mixer": "mix"}
-_BRANCHES = {"attn": "attention", "mix": "token mixing", "fc2": "MLP"}
-_RESNET_BRANCH_ENDS = ("bn2", "bn3", "se", "drop_path")
 
-
-def wiring(model: VisionModel) -> dict[str, tuple[Tap, Tap, Tap]]:
+def sums_of(model: VisionModel) -> Sums:
     """Find z, f(z) and z + f(z) of every residual sublayer.
 
     Returns:
-        Canonical name of the branch to the three taps, in forward order.
+        Canonical name of the branch -> its sum, in forward order.
 
     Raises:
-        ValueError: a model of an unknown kind.
+        ValueError: a model whose sums are not known (says why).
     """
-    taps = model.taps
-    found: dict[str, tuple[Tap, Tap, Tap]] = {}
-    if model.family not in (*_FIRST, "resnet"):
-        raise ValueError(
-            f"{model.spec} is neither a ViT nor a ResNet nor a Mixer of "
-            "timm; where its skip connections are is not known"
-        )
-    for out in names(model, "out"):
-        block, path = out.removesuffix(".out"), taps[out].path
-        if model.family in _FIRST:
-            first, last = f"{block}.{_FIRST[model.family]}", f"{block}.fc2"
-            mid = taps[f"{block}.mid"]
-            found[first] = (Tap(path, is_input=True), taps[first], mid)
-            found[last] = (mid, taps[last], taps[out])
-            continue
-        parts = dict(model.module.get_submodule(path).named_children())
-        projected = "downsample" in parts
-        skip = Tap(f"{path}.downsample" if projected else path, not projected)
-        end = [part for part in _RESNET_BRANCH_ENDS if part in parts][-1]
-        acts = [act for act in ("act2", "act3") if act in parts]
-        total = Tap(f"{path}.{acts[-1]}", True) if acts else taps[out]
-        inside = [name for name in taps if name.startswith(f"{block}.")]
-        found[inside[-2]] = (skip, Tap(f"{path}.{end}"), total)
+    found = model.family.sums(model.module, model.taps)
+    if isinstance(found, str):
+        raise ValueError(f"{model.spec} {found}")
     return found
 
 
@@ -70,18 +46,18 @@ class Meter:
 
     Args:
         model: the model.
-        layer: the sublayer, a key of `wiring`.
+        layer: the sublayer, a key of `sums_of`.
+        kind: what its branch is.
     """
 
-    def __init__(self, model: VisionModel, layer: str) -> None:
+    def __init__(self, model: VisionModel, layer: str, kind: str) -> None:
         self.layer, self.spec = layer, model.spec
         prefix = ["prefix"] * model.prefix_tokens
         self.prefix = ["cls", *prefix[1:]] if model.has_class_token else prefix
-        block, _, word = layer.rpartition(".")
         self.place = {
             "layer": layer,
-            "block": block,
-            "branch": _BRANCHES.get(word, "convolutions"),
+            "block": layer.rpartition(".")[0],
+            "branch": kind,
             "depth": depth(model, layer),
         }
         self.held: dict[str, Tensor] = {}

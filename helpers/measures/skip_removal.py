@@ -7,22 +7,22 @@ never learned to rely on them (Raghu et al. 2021, section 6, figure 8).
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.models.mlp_mixer import MixerBlock
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from helpers.features.arguments import checked
 from helpers.features.layer_selection import names
-from helpers.lab.skipless_blocks import BOTH, SkiplessBlock, SkiplessMixerBlock
+from helpers.lab.skipless_blocks import BOTH
+from helpers.measures.residual_sums import sums_of
 from helpers.runtime.errors import unknown
 
 if TYPE_CHECKING:
+    from helpers.models.families.family import Sum, Tap
     from helpers.models.vision_model import VisionModel
 
 BRANCHES = {
@@ -30,20 +30,7 @@ BRANCHES = {
     "attn": frozenset({"attn"}),
     "mlp": frozenset({"mlp"}),
 }
-
-
-class _Nothing(nn.Module):
-    """The skip connection of a ResNet block, all zeros."""
-
-    def __init__(self, skip: nn.Module | None) -> None:
-        super().__init__()
-        self.skip = skip or nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(self.skip(x))
-
-
-_SKIPLESS = {Block: SkiplessBlock, MixerBlock: SkiplessMixerBlock}
+_BRANCH_OF = {"attention": "attn", "token mixing": "attn", "MLP": "mlp"}
 
 
 @checked
@@ -58,19 +45,21 @@ def remove_skip(
     `SkiplessBlock`.
 
     Args:
-        model: a ViT, a ResNet or a Mixer.
+        model: a model of a family whose residual sums are known.
         blocks: which blocks, as in a layer selection: `blocks.6`,
             `blocks.0-3`, `stages.2.*`, or `all`.
         branch: around which sublayer: `attn` (in a Mixer token mixing),
-            `mlp` or `both`. A block of a ResNet has one skip: `both`.
+            `mlp` or `both`. A block of a CNN has one skip: `both`.
 
     Raises:
         ValueError: unknown blocks or branch, a branch that the model does
-            not have, or blocks of another kind; names the valid ones.
+            not have, or sums that are not known; names the valid ones.
     """
     if branch not in BRANCHES:
         raise unknown("branch", branch, BRANCHES)
-    if model.family == "resnet" and branch != "both":
+    sums = sums_of(model)
+    have = {_BRANCH_OF.get(each.kind, "both") for each in sums.values()}
+    if branch != "both" and branch not in have:
         raise ValueError(
             f"a block of {model.spec} has one skip connection; the only "
             f"valid branch is 'both', not {branch!r}"
@@ -79,26 +68,24 @@ def remove_skip(
     chosen = names(model, "out" if blocks == "all" else ",".join(patterns))
     with ExitStack() as undo:
         for name in chosen:
-            path = model.taps[name].path
-            block = model.module.get_submodule(path)
-            if model.family == "resnet":
-                skip: Any = block.downsample
-                undo.callback(setattr, block, "downsample", skip)
-                block.downsample = _Nothing(skip)
-                continue
-            kind = type(block)
-            if kind not in (*_SKIPLESS, *_SKIPLESS.values()):
-                raise ValueError(
-                    f"{name} of {model.spec} is a {kind.__name__}; skip "
-                    "connections can be removed from the blocks of timm's "
-                    "ViTs, ResNets and Mixers"
-                )
-            twin: Any = copy.copy(block)  # shares weights, hooks and parts
-            twin.__class__ = _SKIPLESS.get(kind, kind)
-            twin.without = getattr(block, "without", BOTH - BOTH)
-            twin.without |= BRANCHES[branch]
-            undo.callback(model.module.set_submodule, path, block)
-            model.module.set_submodule(path, twin)
+            block: Any = model.module.get_submodule(model.taps[name].path)
+            undo.callback(_restore, block, dict(vars(block)))
+            block.without = getattr(block, "without", BOTH - BOTH)
+            block.without |= BRANCHES[branch]
+            for layer, each in sums.items():
+                own = layer.rpartition(".")[0] == name.removesuffix(".out")
+                if not own or branch not in (
+                    "both",
+                    _BRANCH_OF.get(each.kind),
+                ):
+                    continue
+                if each.inner:
+                    raise ValueError(
+                        f"the skip around {layer} of {model.spec} is made "
+                        "inside the block and cannot be taken out; choose "
+                        "another block, or the branch 'attn' or 'mlp'"
+                    )
+                _remove(model.module, each, undo)
         yield
 
 
@@ -109,6 +96,73 @@ def skipless_blocks(model: VisionModel) -> list[int]:
         Blocks, from 0, in which a skip connection is missing around either
         branch or both, whether built so or made so by `remove_skip`.
     """
-    kinds = tuple(_SKIPLESS.values())
     blocks = getattr(model.module, "blocks", [])
-    return [i for i, block in enumerate(blocks) if isinstance(block, kinds)]
+    return [i for i, b in enumerate(blocks) if getattr(b, "without", None)]
+
+
+def _remove(module: nn.Module, each: Sum, undo: ExitStack) -> None:
+    """Take z out of one sum, until `undo` closes."""
+    if each.entry:
+        block: Any = module.get_submodule(each.skip.path)
+        word = each.entry.removeprefix(f"{each.skip.path}.")
+        block.forward = partial(_fed_apart, block, block.forward, word)
+        return
+    held: list[Tensor] = []
+    branch = module.get_submodule(each.branch.path)
+    # Maps are read out of the order that both sides of the sum share.
+    read = None if each.total.read else each.branch.read
+
+    def hold(x: Tensor) -> None:
+        x = read(branch, x) if read else x
+        held[:] = [x.clone()]  # some networks add in place
+
+    def replace(x: Tensor) -> Tensor:
+        return held.pop().reshape(x.shape)
+
+    undo.callback(_hook(module, each.branch, hold))
+    undo.callback(_hook(module, each.total, replace))
+
+
+def _fed_apart(
+    block: nn.Module,
+    forward: Callable[..., Tensor],
+    entry: str,
+    x: Tensor,
+    *args: Any,
+    **kwargs: Any,
+) -> Tensor:
+    """Run a block whose branch is given x while its skip is given zeros."""
+    first: Any = getattr(block, entry)
+    with ExitStack() as undo:
+        if isinstance(first, nn.Module):
+            handle = first.register_forward_pre_hook(
+                lambda _, given: (x, *given[1:])
+            )
+            undo.callback(handle.remove)
+        else:  # a method, for the while hidden by an attribute
+            setattr(block, entry, lambda _: first(x))
+            undo.callback(delattr, block, entry)
+        return forward(torch.zeros_like(x), *args, **kwargs)
+
+
+def _hook(
+    module: nn.Module, tap: Tap, use: Callable[[Tensor], Tensor | None]
+) -> Callable[[], None]:
+    """Hand a tensor to a function and go on with what it returns, if any."""
+    hooked = module.get_submodule(tap.path)
+    # First of all hooks, so that whoever listens hears what is passed on.
+    handle = (
+        hooked.register_forward_pre_hook(lambda _, x: use(x[0]), prepend=True)
+        if tap.is_input
+        else hooked.register_forward_hook(
+            lambda _, _x, out: use(out), prepend=True
+        )
+    )
+    return handle.remove
+
+
+def _restore(block: nn.Module, before: dict[str, Any]) -> None:
+    for name in ("forward", "without"):
+        vars(block).pop(name, None)
+        if name in before:
+            vars(block)[name] = before[name]

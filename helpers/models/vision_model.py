@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import helpers.models.layer_names as layer_names
+from helpers.models.families.family import Family, Grid, Tap
+from helpers.models.families.recognition import recognise
 from helpers.models.usable import unwrapped
 from helpers.runtime import memory
 
@@ -30,7 +31,8 @@ class VisionModel:
     Attributes:
         spec: the string it was loaded from.
         module: the timm model, in eval mode.
-        family: `vit`, `resnet`, `mixer` or `other`.
+        family: what is known of its architecture; `family.name` is `vit`,
+            `resnet`, `mixer` ... or `generic`.
         preprocessing: input size, mean, std, interpolation and crop, as the
             checkpoint needs them.
         transform: from a PIL image to a normalised (3, h, w) tensor.
@@ -44,14 +46,14 @@ class VisionModel:
 
     spec: str
     module: nn.Module
-    family: str
+    family: Family
     preprocessing: dict[str, Any]
     transform: Callable[[Image.Image], Tensor]
     prefix_tokens: int
     has_class_token: bool
-    grid: tuple[int, int] | None
-    patch: tuple[int, int] | None
-    taps: dict[str, layer_names.Tap]
+    grid: Grid | None
+    patch: Grid | None
+    taps: dict[str, Tap]
     device: torch.device
 
     @property
@@ -85,44 +87,18 @@ def wrap(module: nn.Module, spec: str) -> VisionModel:
         ValueError: a module that cannot be measured; says why.
     """
     module = unwrapped(module)
-    family = _family(module)
-    prefix = int(getattr(module, "num_prefix_tokens", 0))
-    patches = timm.layers.PatchEmbed
-    embed = next(
-        (m for m in module.children() if isinstance(m, patches)), None
-    )
-    size = getattr(embed, "img_size", None)  # may differ from timm's entry
+    family = recognise(module)
+    size = family.image_size(module)  # may differ from timm's entry
     config = timm.data.resolve_model_data_config(
         module, args={"input_size": (3, *size)} if size else None
     )
-    tokens = family in ("vit", "mixer")
     return VisionModel(
         spec=spec,
         module=module,
         family=family,
         preprocessing={key: config[key] for key in PREPROCESSING},
         transform=timm.data.create_transform(**config),
-        prefix_tokens=prefix,
-        has_class_token=getattr(module, "cls_token", None) is not None,
-        grid=tuple(embed.grid_size) if embed and tokens else None,
-        patch=tuple(embed.patch_size) if embed and tokens else None,
-        taps=layer_names.taps(module, family),
+        **vars(family.layout(module)),
+        taps=family.layers(module),
         device=next(module.parameters()).device,
     )
-
-
-def _family(module: nn.Module) -> str:
-    kinds = timm.models
-    if isinstance(module, kinds.VisionTransformer) and all(
-        isinstance(block, kinds.vision_transformer.Block)
-        for block in module.blocks
-    ):
-        return "vit"
-    if isinstance(module, (kinds.ResNet, kinds.ResNetV2)):
-        return "resnet"
-    if isinstance(module, kinds.mlp_mixer.MlpMixer) and all(
-        isinstance(block, kinds.mlp_mixer.MixerBlock)
-        for block in module.blocks
-    ):
-        return "mixer"
-    return "other"

@@ -92,7 +92,8 @@ def encoded(
     """
     check_sets(train, test)
     truth = known(train), known(test)
-    sites = SITES if model.family == "vit" else SITES[:1]
+    words = {name.rsplit(".", 1)[-1] for name in model.taps}
+    sites = [site for site in SITES if site in words]
     way = partial(_summaries, grid=model.grid, prefix=model.prefix_tokens)
     both = [
         features.pooled(

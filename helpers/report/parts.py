@@ -30,7 +30,7 @@ from helpers.measures import (
     receptive_fields,
     residual,
 )
-from helpers.measures.residual_sums import wiring
+from helpers.measures.residual_sums import sums_of
 from helpers.runtime.arrays import Floats
 
 if TYPE_CHECKING:
@@ -127,8 +127,9 @@ def distances(
     if why := attention_weights.obstacle(model):
         return Part(note=why)
     found = attention.measure(model, images, batch_size=batch_size)
-    each, mean = found.relative, found.relative.mean(1)
-    curves = curve(found.layers, found.depths, mean, each.min(1), each.max(1))
+    each = found.relative  # NaN where a block has fewer heads than others
+    mean, near, far = (f(each, 1) for f in (np.nanmean, np.nanmin, np.nanmax))
+    curves = curve(found.layers, found.depths, mean, near, far)
     return Part(ends("attention distance", mean), curves)
 
 
@@ -139,7 +140,7 @@ def norms(model: VisionModel, images: Images, batch_size: int = 32) -> Part:
         Curves of its binary logarithm, two standard errors to either side.
     """
     try:
-        wiring(model)
+        sums_of(model)
     except ValueError as error:
         return Part(note=str(error))
     with warnings.catch_warnings():

@@ -13,7 +13,8 @@ from helpers.cka.hsic import hsic1
 from helpers.features import token_grid
 from helpers.features.token_grid import Positions
 from helpers.measures import localization, localization_statistics
-from helpers.models.layer_names import Tap
+from helpers.models.families import vit as vit_family
+from helpers.models.families.family import Tap
 from helpers.models.vision_model import VisionModel
 
 PATCH, COUNT = 8, 24
@@ -37,7 +38,7 @@ def vit(change=None, size=(24, 32), prefix=0, grid=None, **more):
     return VisionModel(
         spec="made up",
         module=module,
-        family="vit",
+        family=vit_family.FAMILY,
         preprocessing={"input_size": (3, *size), "change": str(change)},
         transform=lambda image: torch.tensor(
             np.asarray(image, "float32")[: size[0], : size[1]] / 255

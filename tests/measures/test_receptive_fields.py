@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from helpers import claims, models
 from helpers.lab import architectures
 from helpers.measures import field_statistics, receptive_fields
-from helpers.models.layer_names import Tap
+from helpers.models.families.family import Tap
+from helpers.models.families.recognition import FAMILIES
 from helpers.models.vision_model import VisionModel
 
 SIDE = 32
@@ -43,7 +44,7 @@ def handmade(module: nn.Module, family: str, **more: Any) -> VisionModel:
     return VisionModel(
         spec="handmade",
         module=module,
-        family=family,
+        family=next(f for f in FAMILIES if f.name == family),
         preprocessing={},
         transform=lambda image: torch.empty(0),
         has_class_token=False,
@@ -171,12 +172,12 @@ def test_token_models_agree_with_the_full_jacobian(
 
     def stream(x: Tensor, name: str) -> Tensor:
         """The block by its parts, without hooks."""
-        if model.family == "vit":
+        if model.family.name == "vit":
             z = module.norm_pre(module._pos_embed(module.patch_embed(x)))
         else:
             z = module.stem(x)
         for i, block in enumerate(module.blocks):
-            if model.family == "vit":
+            if model.family.name == "vit":
                 first = block.ls1(block.attn(block.norm1(z)))
                 second = block.ls2(block.mlp(block.norm2(z + first)))
             else:
@@ -378,7 +379,7 @@ def test_refuses(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_refuses_a_layer_without_a_grid_and_a_single_image() -> None:
-    model = handmade(Linear(), "other")
+    model = handmade(Linear(), "generic")
     with pytest.raises(ValueError, match="18 positions that are no grid"):
         receptive_fields.fields(model, Pictures(2, 8))
     with pytest.raises(ValueError, match="two or more images"):

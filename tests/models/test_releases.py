@@ -276,7 +276,7 @@ def test_the_head_of_dino_reads_channels_in_turn(cache):
     np.testing.assert_allclose(
         model(x), features @ weight.T + bias, rtol=1e-4, atol=1e-4
     )
-    assert (model.family, model.grid) == ("vit", (2, 2))
+    assert (model.family.name, model.grid) == ("vit", (2, 2))
 
 
 @torch.no_grad()

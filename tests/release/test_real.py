@@ -108,7 +108,7 @@ def test_similarity_of_real_networks(vits, efficient):
 
 def test_what_has_no_meaning_in_a_cnn_is_refused(efficient):
     scenes = photographs("test", 4)
-    with pytest.raises(ValueError, match="skip connections are is not known"):
+    with pytest.raises(ValueError, match="skip connections are known"):
         residual.norm_ratios(efficient, scenes)
     with pytest.raises(ValueError, match="has no attention"):
         attention.mean_distance(efficient, scenes)
