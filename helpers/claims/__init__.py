@@ -5,8 +5,8 @@
   `across`, `interval`, `curve`: an `Estimate`, see `helpers.intervals`;
 - `judge`: compare an effect with the border of its claim: a `Verdict`, one of
   `VERDICTS` (`HOLDS`, `FAILS`, `UNDECIDED`, `NOT_MEASURABLE`);
-- `test`: judge a claim by an effect of CKA maps;
-- `not_measurable`: say why a run cannot tell;
+- `test`: judge a claim by its effect, or say why a run cannot;
+- `not_measurable`: the verdict of a claim that was not measured;
 - `show`: put verdicts on the page and into the ledger;
 - `ledger`: what the run that executes this page has found so far;
 - `table`: verdicts joined with what is claimed;
@@ -26,16 +26,19 @@ from helpers.claims.verdicts import (
     not_measurable,
     test,
 )
-from helpers.intervals.draws import curve, interval
-from helpers.intervals.estimates import (
+from helpers.intervals import (
     Estimate,
+    across,
     bootstrap,
+    curve,
     estimate,
+    gap,
+    interval,
     jackknife,
     mean,
     share,
+    trend,
 )
-from helpers.intervals.trends import across, gap, trend
 
 __all__ = [
     "FAILS",

@@ -1,19 +1,18 @@
 """From an effect with its interval to a verdict.
 
-A page measures the effect and `judge` compares it with the border of the
-claim. No verdict is typed by hand.
+A page measures the effect, `test` gives it an interval and `judge` compares
+that with the border of the claim. No verdict is typed by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.cka.comparison import Similarity
 from helpers.claims.statements import find
-from helpers.intervals.estimates import Estimate, estimate
+from helpers.intervals.estimates import Estimate
+from helpers.intervals.inference import Effect, Sample, infer
 
 HOLDS, FAILS = "holds", "does not hold"
 UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
@@ -72,10 +71,29 @@ def judge(claim: str, estimate: Estimate, note: str = "") -> Verdict:
 
 
 def test(
-    claim: str, effect: Callable[..., float], *maps: Similarity
+    claim: str,
+    effect: Effect | str,
+    *samples: Sample | str,
+    note: str = "",  # noqa: PT028, not a test of pytest
 ) -> Verdict:
-    """Judge a claim by an effect of CKA maps; see `estimate` and `judge`."""
-    return judge(claim, estimate(effect, *maps))
+    """Judge a claim by its effect, or say why this run cannot.
+
+    Args:
+        claim: its id in `data/claims.yaml`.
+        effect: a function of the samples, an `Estimate`, or independent
+            values of the effect (see `helpers.intervals.infer`). A string in
+            its place, or in that of a sample, is the reason why the claim is
+            not measurable.
+        *samples: what a function is computed from.
+        note: what the reader should know (a proxy model, say).
+
+    Raises:
+        ValueError: no such claim; names the nearest ones.
+    """
+    for part in (effect, *samples):
+        if isinstance(part, str):
+            return not_measurable(claim, part)
+    return judge(claim, infer(effect, *samples), note)
 
 
 def not_measurable(claim: str, why: str) -> Verdict:

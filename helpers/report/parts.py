@@ -127,7 +127,7 @@ def distances(
     if why := attention_weights.obstacle(model):
         return Part(note=why)
     found = attention.measure(model, images, batch_size=batch_size)
-    each, mean = found.relative, found.relative.mean(1)
+    each, mean = found.values, found.values.mean(1)
     curves = curve(found.layers, found.depths, mean, each.min(1), each.max(1))
     return Part(ends("attention distance", mean), curves)
 
