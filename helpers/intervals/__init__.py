@@ -5,6 +5,7 @@
 - `estimate`: a function of CKA maps;
 - `jackknife`: a function of averages over minibatches or images;
 - `mean`, `bootstrap`: independent values and images;
+- `smallest`, `largest`: of several effects, for claims about every cell;
 - `share`: answers that are right or wrong;
 - `gap`, `trend`, `across`: what is measured on several data sets;
 - `interval`, `curve`: functions of draws of the test images.
@@ -13,6 +14,7 @@ A room of its own, below the measures, which give their numbers with an
 interval too. Pages reach all of it through `helpers.claims`.
 """
 
+from helpers.intervals.cells import largest, smallest
 from helpers.intervals.estimates import Estimate, jackknife, mean, share
 from helpers.intervals.inference import infer
 from helpers.intervals.resampling import (
@@ -34,7 +36,9 @@ __all__ = [
     "infer",
     "interval",
     "jackknife",
+    "largest",
     "mean",
     "share",
+    "smallest",
     "trend",
 ]

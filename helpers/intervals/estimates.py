@@ -22,21 +22,35 @@ TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True)
 class Estimate:
-    """An effect with its confidence interval."""
+    """An effect with its confidence interval.
+
+    Attributes:
+        value: the effect.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        undefined: share of the bootstrap draws in which the effect is not a
+            number; the interval is that of the others.
+    """
 
     value: float
     low: float
     high: float
+    undefined: float = 0.0
+
+    @property
+    def defined(self) -> bool:
+        """Whether effect and interval are numbers."""
+        return bool(np.isfinite([self.value, self.low, self.high]).all())
 
     def __neg__(self) -> Estimate:
         """Turn the sign of the effect."""
-        return Estimate(-self.value, -self.high, -self.low)
+        return Estimate(-self.value, -self.high, -self.low, self.undefined)
 
     def __abs__(self) -> Estimate:
         """Drop the sign: the interval of a size, at least 0."""
         ends = sorted((abs(self.low), abs(self.high)))
         low = 0.0 if self.low < 0 < self.high else ends[0]
-        return Estimate(abs(self.value), low, ends[1])
+        return Estimate(abs(self.value), low, ends[1], self.undefined)
 
     def __format__(self, spec: str) -> str:
         """Format as `value [low, high]`, two decimals unless told."""

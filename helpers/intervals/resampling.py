@@ -20,6 +20,8 @@ from scipy import stats
 from helpers.intervals.estimates import TAILS, Estimate, common
 from helpers.runtime.arrays import Floats, Ints
 
+MOST_UNDEFINED = 0.5
+
 
 @runtime_checkable
 class Map(Protocol):
@@ -56,9 +58,18 @@ def times_drawn(
 
 
 def percentiles(value: float, drawn: ArrayLike) -> Estimate:
-    """Make an estimate of a value and what it was in draws of the data."""
-    low, high = np.quantile(np.asarray(drawn, np.float64), TAILS)
-    return Estimate(float(value), float(low), float(high))
+    """Make an estimate of a value and what it was in draws of the data.
+
+    Draws in which the value is not finite are left out and reported as a
+    share. The interval is NaN where that share is above a half.
+    """
+    each = np.asarray(drawn, np.float64)
+    known = each[np.isfinite(each)]
+    undefined = 1 - len(known) / len(each)
+    if undefined > MOST_UNDEFINED:
+        return Estimate(float(value), np.nan, np.nan, undefined)
+    low, high = np.quantile(known, TAILS)
+    return Estimate(float(value), float(low), float(high), undefined)
 
 
 def estimate(
