@@ -2,10 +2,12 @@
 
 - `claims`: all statements of the papers, each a `Claim`;
 - `estimate`, `jackknife`, `bootstrap`, `mean`, `share`, `gap`, `trend`,
-  `across`, `interval`, `curve`: an `Estimate`, see `helpers.intervals`;
-- `judge`: compare an effect with the border of its claim: a `Verdict`, one of
-  `VERDICTS`;
+  `across`, `interval`, `curve`, `infer`: an `Estimate`, and `smallest` or
+  `largest` of several, see `helpers.intervals`;
 - `test`: judge a claim by its effect, or say why a run cannot;
+- `judge`: compare an estimate with border and margin of its claim: a
+  `Verdict`, one of `VERDICTS` (`HOLDS`, `NO_EFFECT`, `FAILS`, `REFUTED`,
+  `UNDECIDED`, `NOT_MEASURABLE`);
 - `learned`, `less_data_costs`, `equal_training`, `local_heads`: whether models
   had the treatment that a claim is about: a `Gate`;
 - `not_measurable`: the verdict of a claim that was not measured;

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.intervals.cells import smallest
 from helpers.intervals.estimates import TAILS, Estimate, jackknife, mean
+from helpers.intervals.extremes import smallest
 from helpers.intervals.inference import Averages
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ A room of its own, below the measures, which give their numbers with an
 interval too. Pages reach all of it through `helpers.claims`.
 """
 
-from helpers.intervals.cells import largest, smallest
 from helpers.intervals.estimates import Estimate, jackknife, mean, share
+from helpers.intervals.extremes import largest, smallest
 from helpers.intervals.inference import infer
 from helpers.intervals.resampling import (
     across,

@@ -15,7 +15,7 @@ from helpers import claims, models
 from helpers.claims import gates, multiplicity, protocols, statements
 from helpers.claims.gates import Gate
 from helpers.claims.protocols import protocol, worded
-from helpers.intervals.cells import smallest
+from helpers.intervals.extremes import smallest
 from helpers.intervals.resampling import percentiles
 from helpers.models import zoo
 
