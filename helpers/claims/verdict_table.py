@@ -31,8 +31,8 @@ def verdicts(
     Args:
         rows: for each claim `statement` and `verdict`, and where there are
             any `effect`, `low`, `high` (the interval), `border`, `side`
-            (`above` or `below`), `place` (in the paper), `printed` (the
-            paper's number), `quote`, `protocol`, `note`, `page`, and
+            (`above` or `below`), `margin`, `place` (in the paper), `printed`
+            (the paper's number), `quote`, `protocol`, `note`, `page`, and
             `published`: by edition, the `verdict`, `effect`, `low` and
             `high` it came to, which makes a column for each.
         title: the table's caption.
@@ -105,6 +105,8 @@ def _effect(row: Mapping[str, Any]) -> str:
     if row.get("border") is not None:
         side = {"above": "&gt;", "below": "&lt;"}[row.get("side", "above")]
         parts.append(f"<small>expected {side} {row['border']:g}</small>")
+    if row.get("margin"):
+        parts.append(f"<small>margin {row['margin']:g}</small>")
     return "<br>".join(parts)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from helpers import claims, models
@@ -193,6 +194,17 @@ def test_a_supervised_model_has_learned() -> None:
     gate = gates.learned([models.load("lab/vit_narrow", "cpu")], "wardrobe")
     assert gate.found is not None
     assert not gate.closed(0.05)
+
+
+def test_images_without_labels_leave_learning_unknown(
+    tmp_path: Path,
+) -> None:
+    for i in range(8):
+        Image.new("RGB", (64, 64), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    model = models.load("lab/vit_narrow", "cpu")
+    gate = gates.learned([model], f"folder:{tmp_path}")
+    assert gate.found is None
+    assert gate.why
 
 
 PAPERS = {
