@@ -36,7 +36,7 @@ def hsic1(K: ArrayLike | Tensor, L: ArrayLike | Tensor) -> float:
         L: (n, n) Gram matrix of another, of the same images in order.
 
     Returns:
-        HSIC_1 (Shekhar et al. 2022, equation 3), in float64; it may be
+        HSIC_1 (Shekhar et al. 2022, equation 4), in float64; it may be
         negative.
 
     Raises:

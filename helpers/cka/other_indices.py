@@ -27,7 +27,7 @@ def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
         y: (n, ...) features of the same images in another.
 
     Returns:
-        CKA with HSIC_1 (Shekhar et al. 2022, equation 3); a little below 0
+        CKA with HSIC_1 (Shekhar et al. 2022, equation 4); a little below 0
         or above 1 is possible.
 
     Raises:

@@ -2,23 +2,40 @@
 
 - `claims`: all statements of the papers, each a `Claim`;
 - `estimate`, `jackknife`, `bootstrap`, `mean`, `share`, `gap`, `trend`,
-  `across`, `interval`, `curve`: an `Estimate`, see `helpers.intervals`;
-- `judge`: compare an effect with the border of its claim: a `Verdict`, one of
-  `VERDICTS` (`HOLDS`, `FAILS`, `UNDECIDED`, `NOT_MEASURABLE`);
-- `test`: judge a claim by an effect of CKA maps;
-- `not_measurable`: say why a run cannot tell;
+  `across`, `interval`, `curve`, `infer`: an `Estimate`, and `smallest` or
+  `largest` of several, see `helpers.intervals`;
+- `test`: judge a claim by its effect, or say why a run cannot;
+- `judge`: compare an estimate with border and margin of its claim: a
+  `Verdict`, one of `VERDICTS` (`HOLDS`, `NO_EFFECT`, `FAILS`, `REFUTED`,
+  `UNDECIDED`, `NOT_MEASURABLE`);
+- `learned`, `less_data_costs`, `equal_training`, `local_heads`: whether models
+  had the treatment that a claim is about: a `Gate`;
+- `not_measurable`: the verdict of a claim that was not measured;
 - `show`: put verdicts on the page and into the ledger;
+- `protocol`: whose experiment a page ran: exact, proxy or lab;
+- `by_chance`: how many verdicts chance would give;
 - `ledger`: what the run that executes this page has found so far;
 - `table`: verdicts joined with what is claimed;
 - `verdicts_in`: the verdicts of an executed notebook.
 """
 
+from helpers.claims.gates import (
+    Gate,
+    equal_training,
+    learned,
+    less_data_costs,
+    local_heads,
+)
 from helpers.claims.ledger import ledger, show, table, verdicts_in
+from helpers.claims.multiplicity import by_chance
+from helpers.claims.protocols import protocol
 from helpers.claims.statements import Claim, claims
 from helpers.claims.verdicts import (
     FAILS,
     HOLDS,
+    NO_EFFECT,
     NOT_MEASURABLE,
+    REFUTED,
     UNDECIDED,
     VERDICTS,
     Verdict,
@@ -26,40 +43,58 @@ from helpers.claims.verdicts import (
     not_measurable,
     test,
 )
-from helpers.intervals.draws import curve, interval
-from helpers.intervals.estimates import (
+from helpers.intervals import (
     Estimate,
+    across,
     bootstrap,
+    curve,
     estimate,
+    gap,
+    infer,
+    interval,
     jackknife,
+    largest,
     mean,
     share,
+    smallest,
+    trend,
 )
-from helpers.intervals.trends import across, gap, trend
 
 __all__ = [
     "FAILS",
     "HOLDS",
     "NOT_MEASURABLE",
+    "NO_EFFECT",
+    "REFUTED",
     "UNDECIDED",
     "VERDICTS",
     "Claim",
     "Estimate",
+    "Gate",
     "Verdict",
     "across",
     "bootstrap",
+    "by_chance",
     "claims",
     "curve",
+    "equal_training",
     "estimate",
     "gap",
+    "infer",
     "interval",
     "jackknife",
     "judge",
+    "largest",
+    "learned",
     "ledger",
+    "less_data_costs",
+    "local_heads",
     "mean",
     "not_measurable",
+    "protocol",
     "share",
     "show",
+    "smallest",
     "table",
     "test",
     "trend",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nbformat import NotebookNode
 
 import helpers.claims.published as published
 import helpers.claims.verdict_table as verdict_table
+from helpers.claims.protocols import protocol, worded
 from helpers.claims.statements import claims, find
 from helpers.claims.verdicts import Verdict
 from helpers.runtime.paths import checkout
@@ -44,37 +46,59 @@ class Shown:
 
 
 def show(*verdicts: Verdict) -> Shown:
-    """Put verdicts on the page and into the ledger."""
+    """Put verdicts on the page and into the ledger.
+
+    Raises:
+        ValueError: a claim is judged twice; names it.
+    """
+    _once(verdict.claim for verdict in verdicts)
     return Shown(verdicts)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Join verdicts with what is claimed, one dictionary a claim.
 
-    `published` has the verdicts of other editions, by the edition.
+    `protocol` says whose experiment it was, where the ledger knows; a claim
+    that fails in the paper's own *does not hold*. `published` has the
+    verdicts of other editions, by the edition.
     """
-    others = published.read(without=ledger()["edition"])
-    return [
-        {
-            **asdict(find(row["claim"])),
-            **row,
-            "published": {
-                edition: known[row["claim"]]
-                for edition, known in others.items()
-                if row["claim"] in known
-            },
+    run = ledger()
+    others = published.read(without=run["edition"])
+    joined = []
+    for row in rows:
+        claim = find(row["claim"])
+        page = run["pages"].get(claim.page, {})
+        tier = protocol(claim.page, page["parameters"]) if page else ""
+        word = worded(row["verdict"], tier)
+        known = {
+            edition: verdicts[claim.id]
+            for edition, verdicts in others.items()
+            if claim.id in verdicts
         }
-        for row in rows
-    ]
+        more = {"verdict": word, "protocol": tier, "published": known}
+        joined.append(asdict(claim) | row | more)
+    return joined
 
 
 def verdicts_in(notebook: NotebookNode) -> list[dict[str, Any]]:
-    """Read the verdicts back from an executed notebook."""
+    """Read the verdicts back from an executed notebook.
+
+    Raises:
+        ValueError: a claim is judged twice; names it.
+    """
     found: list[dict[str, Any]] = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             found += output.get("metadata", {}).get(KEY, [])
+    _once(row["claim"] for row in found)
     return found
+
+
+def _once(names: Iterable[str]) -> None:
+    """Refuse a claim that is judged twice."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise ValueError(f"claim {name} is judged {times} times on a page")
 
 
 def ledger() -> dict[str, Any]:

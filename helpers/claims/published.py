@@ -11,6 +11,7 @@ import csv
 import json
 from typing import Any
 
+from helpers.claims.protocols import protocol, worded
 from helpers.claims.statements import claims
 from helpers.claims.verdicts import Verdict, judge, not_measurable
 from helpers.intervals.estimates import Estimate
@@ -43,14 +44,25 @@ def read(without: str = "") -> dict[str, dict[str, dict[str, Any]]]:
         with path.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines))
         found[name] = {
-            row["claim"]: vars(_verdict(row))
+            row["claim"]: _verdict(row, origin["pages"])
             for row in rows
             if row["claim"] in claims()
         }
     return found
 
 
-def _verdict(row: dict[str, str]) -> Verdict:
+def _verdict(
+    row: dict[str, str], pages: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Judge a row again, by whose experiment it is from."""
+    given = pages.get(row["page"], {}).get("parameters", {})
+    tier = protocol(row["page"], given)
+    found = vars(_judged(row))
+    word = worded(found["verdict"], tier)
+    return found | {"verdict": word, "protocol": tier}
+
+
+def _judged(row: dict[str, str]) -> Verdict:
     claim, note = row["claim"], row["note"]
     if not row["effect"]:
         return not_measurable(claim, note)

@@ -14,6 +14,8 @@ from helpers.runtime.markup import Html
 
 SIGNS = {
     "holds": ("✓", "holds"),
+    "no effect": ("=", "none"),
+    "does not hold here": ("✗", "fails"),
     "does not hold": ("✗", "fails"),
     "undecided": ("?", "undecided"),
     "not measurable here": ("–", "unmeasured"),
@@ -29,10 +31,10 @@ def verdicts(
     Args:
         rows: for each claim `statement` and `verdict`, and where there are
             any `effect`, `low`, `high` (the interval), `border`, `side`
-            (`above` or `below`), `place` (in the paper), `printed` (the
-            paper's number), `note`, `page`, and `published`: by edition, the
-            `verdict`, `effect`, `low` and `high` it came to, which makes a
-            column for each.
+            (`above` or `below`), `margin`, `place` (in the paper), `printed`
+            (the paper's number), `quote`, `protocol`, `note`, `page`, and
+            `published`: by edition, the `verdict`, `effect`, `low` and
+            `high` it came to, which makes a column for each.
         title: the table's caption.
         link: whether each statement leads to its `page`.
 
@@ -48,8 +50,12 @@ def verdicts(
         if link and row.get("page"):
             claim = f'<a href="{escape(str(row["page"]))}.html">{claim}</a>'
         small = [row.get("place"), row.get("note")]
+        if row.get("quote"):
+            small.insert(1, f"“{row['quote']}”")
         if row.get("printed"):
             small.insert(1, f"in the paper: {row['printed']}")
+        if row.get("protocol"):
+            small.append(f"protocol: {row['protocol']}")
         notes = escape(" · ".join(str(s) for s in small if s))
         body.append(
             f"<tr><td>{claim}<br><small>{notes}</small></td>"
@@ -99,6 +105,8 @@ def _effect(row: Mapping[str, Any]) -> str:
     if row.get("border") is not None:
         side = {"above": "&gt;", "below": "&lt;"}[row.get("side", "above")]
         parts.append(f"<small>expected {side} {row['border']:g}</small>")
+    if row.get("margin"):
+        parts.append(f"<small>margin {row['margin']:g}</small>")
     return "<br>".join(parts)
 
 

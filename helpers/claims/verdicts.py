@@ -1,23 +1,25 @@
 """From an effect with its interval to a verdict.
 
-A page measures the effect and `judge` compares it with the border of the
-claim. No verdict is typed by hand.
+A page measures the effect, `test` gives it an interval and `judge` compares
+that with the border of the claim. No verdict is typed by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from helpers.claims.gates import Gate
+from helpers.claims.statements import NEEDS, Claim, find
+from helpers.intervals.estimates import Estimate
+from helpers.intervals.inference import Effect, Sample, infer
 
-from helpers.cka.comparison import Similarity
-from helpers.claims.statements import find
-from helpers.intervals.estimates import Estimate, estimate
-
-HOLDS, FAILS = "holds", "does not hold"
+HOLDS, NO_EFFECT = "holds", "no effect"
+FAILS, REFUTED = "does not hold here", "does not hold"
 UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
-VERDICTS = (HOLDS, FAILS, UNDECIDED, NOT_MEASURABLE)
+VERDICTS = (HOLDS, NO_EFFECT, FAILS, REFUTED, UNDECIDED, NOT_MEASURABLE)
+"""`REFUTED` is kept for the models and data of the paper itself, see
+`helpers.claims.protocols`; no page can know that it has these."""
 ROUNDING = 1e-9
 """What rounding may add to an effect of order 1, as those of the claims are:
 far above what float64 does to sums, far below what images could tell."""
@@ -44,38 +46,86 @@ def judge(claim: str, estimate: Estimate, note: str = "") -> Verdict:
         note: what the reader should know (a proxy model, say).
 
     Returns:
-        `holds` or `does not hold` when the whole interval lies on one side
-        of the border by more than rounding, `undecided` when it covers the
-        border, and `not measurable here` when the effect is not a number.
+        `no effect` when the whole interval lies closer to the border than
+        the smallest effect of interest; else `holds` or `does not hold here`
+        when it lies on one side of the border by more than rounding,
+        `undecided` when it covers the border, and `not measurable here` when
+        the effect is not a number. The share of undefined draws is noted.
 
     Raises:
         ValueError: no such claim; names the nearest ones.
     """
     stated = find(claim)
-    low, high = estimate.low, estimate.high
-    if not np.isfinite([estimate.value, low, high]).all():
-        return Verdict(
-            claim, NOT_MEASURABLE, None, None, None, note or "undefined effect"
-        )
+    if estimate.undefined:
+        share = f"{estimate.undefined:.1%} of the draws are undefined"
+        note = f"{note}; {share}" if note else share
+    if not estimate.defined:
+        return not_measurable(claim, note or "undefined effect")
+    ends = estimate.value, estimate.low, estimate.high
+    return Verdict(claim, _word(stated, estimate), *ends, note)
+
+
+def _word(stated: Claim, estimate: Estimate) -> str:
+    """Find the word for an interval."""
     if stated.side == "below":
-        low, high = -high, -low
-    border = stated.border if stated.side == "above" else -stated.border
+        low, high = -estimate.high, -estimate.low
+        border = -stated.border
+    else:
+        low, high, border = estimate.low, estimate.high, stated.border
+    low, high = low - border, high - border
     slack = ROUNDING * max(1.0, abs(border))
-    word = UNDECIDED
-    if low > border + slack:
-        word = HOLDS
-    elif high < border - slack:
-        word = FAILS
-    return Verdict(
-        claim, word, estimate.value, estimate.low, estimate.high, note
-    )
+    if -stated.margin < low and high < stated.margin:
+        return NO_EFFECT
+    if low > slack:
+        return HOLDS
+    return FAILS if high < -slack else UNDECIDED
 
 
 def test(
-    claim: str, effect: Callable[..., float], *maps: Similarity
+    claim: str,
+    effect: Effect | str,
+    *samples: Sample | str,
+    gates: Sequence[Gate] = (),  # noqa: PT028
+    note: str = "",  # noqa: PT028
 ) -> Verdict:
-    """Judge a claim by an effect of CKA maps; see `estimate` and `judge`."""
-    return judge(claim, estimate(effect, *maps))
+    """Judge a claim by its effect, or say why this run cannot.
+
+    Args:
+        claim: its id in `data/claims.yaml`.
+        effect: a function of the samples, an `Estimate`, or independent
+            values of the effect (see `helpers.intervals.infer`). A string in
+            its place, or in that of a sample, is the reason why the claim is
+            not measurable.
+        *samples: what a function is computed from.
+        gates: whether the models had the treatment that the claim is about,
+            one for each of its `needs`.
+        note: what the reader should know (a proxy model, say).
+
+    Returns:
+        What `judge` says; `not measurable here` where a gate is closed.
+
+    Raises:
+        ValueError: no such claim, or a need of the claim without a gate;
+            names the claim.
+    """
+    for part in (effect, *samples):
+        if isinstance(part, str):
+            return not_measurable(claim, part)
+    known = {gate.name: gate for gate in gates}
+    for need, margin in find(claim).needs.items():
+        if need not in known:
+            raise ValueError(f"claim {claim} needs a gate for {need!r}")
+        gate = known[need]
+        if gate.closed(margin):
+            return not_measurable(
+                claim,
+                f"the treatment had no effect: {NEEDS[need]}: "
+                f"{gate.found:.3g}, expected {gate.side} {margin:g}",
+            )
+        if gate.found is None:
+            note = f"{note}; " if note else ""
+            note += f"not checked: {NEEDS[need]} ({gate.why})"
+    return judge(claim, infer(effect, *samples), note)
 
 
 def not_measurable(claim: str, why: str) -> Verdict:

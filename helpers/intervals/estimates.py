@@ -1,8 +1,7 @@
-"""How sure a measured number is: an interval for each kind of data.
+"""An effect with its 95 % interval, and intervals in closed form.
 
-One function for each kind of data: `estimate` for functions of CKA maps,
-`mean` and `bootstrap` for independent values and images, `share` for answers
-that are right or wrong. Pages reach them through `helpers.claims`.
+`jackknife` for functions of averages, `mean` for independent values, `share`
+for answers that are right or wrong.
 
 Do not use these for data sets or models that were chosen by hand: an interval
 speaks of what was drawn at random, here images and minibatches.
@@ -12,13 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-
-from helpers.runtime.arrays import Floats
 
 CONFIDENCE = 0.95
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
@@ -26,15 +22,35 @@ TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True)
 class Estimate:
-    """An effect with its confidence interval."""
+    """An effect with its confidence interval.
+
+    Attributes:
+        value: the effect.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        undefined: share of the bootstrap draws in which the effect is not a
+            number; the interval is that of the others.
+    """
 
     value: float
     low: float
     high: float
+    undefined: float = 0.0
+
+    @property
+    def defined(self) -> bool:
+        """Whether effect and interval are numbers."""
+        return bool(np.isfinite([self.value, self.low, self.high]).all())
 
     def __neg__(self) -> Estimate:
         """Turn the sign of the effect."""
-        return Estimate(-self.value, -self.high, -self.low)
+        return Estimate(-self.value, -self.high, -self.low, self.undefined)
+
+    def __abs__(self) -> Estimate:
+        """Drop the sign: the interval of a size, at least 0."""
+        ends = sorted((abs(self.low), abs(self.high)))
+        low = 0.0 if self.low < 0 < self.high else ends[0]
+        return Estimate(abs(self.value), low, ends[1], self.undefined)
 
     def __format__(self, spec: str) -> str:
         """Format as `value [low, high]`, two decimals unless told."""
@@ -42,20 +58,12 @@ class Estimate:
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-class Map(Protocol):
-    """What is asked of a map, such as `cka.measure` makes it."""
+def common(arguments: Sequence[Sized]) -> int:
+    """Count the draws that all arguments share, at least two.
 
-    @property
-    def cka(self) -> Floats:
-        """The map, on all minibatches."""
-
-    @property
-    def leave_one_out(self) -> Floats:
-        """(batches, ...) the map with one minibatch left out."""
-
-
-def _common(arguments: Sequence[Sized]) -> int:
-    """Count the draws that all arguments share, at least two."""
+    Raises:
+        ValueError: they differ, or there are fewer than two.
+    """
     counts = [len(values) for values in arguments]
     if len(set(counts)) != 1 or counts[0] < 2:
         raise ValueError(
@@ -86,7 +94,7 @@ def jackknife(
         ValueError: the arguments do not come from the same batches.
     """
     pieces = [np.asarray(values, float) for values in leave_one_out]
-    count = _common(pieces)
+    count = common(pieces)
     value = float(effect(*(np.asarray(e, float) for e in estimates)))
     each: NDArray[np.float64] = np.array(
         [effect(*parts) for parts in zip(*pieces, strict=True)]
@@ -94,53 +102,6 @@ def jackknife(
     spread = np.sqrt((count - 1) * np.var(each))
     half = float(stats.t.ppf(TAILS[1], count - 1) * spread)
     return Estimate(value, value - half, value + half)
-
-
-def estimate(
-    effect: Callable[..., float],
-    *maps: Map,
-    repeats: int = 400,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a function of CKA maps that share their minibatches.
-
-    Percentile bootstrap of 95 % over minibatches. A map is a smooth function
-    of what each minibatch adds to it, so it is drawn anew as the map plus a
-    resampled mean of its jackknife pseudo-values (Efron 1982, chapter 6).
-    Unlike the jackknife of the effect itself this holds for effects that move
-    in steps, such as counts and places of a maximum: one minibatch less may
-    move none of them, although other images would. For an effect linear in
-    the maps it is the t interval, for which deviations are widened.
-
-    Args:
-        effect: takes the matrices of the maps, returns a number.
-        *maps: what `cka.measure` returned, on the same images.
-        repeats: number of draws.
-        seed: which draws.
-
-    Raises:
-        ValueError: the maps do not come from the same batches.
-    """
-    count = _common([m.leave_one_out for m in maps])
-    matrices = [np.asarray(m.cka, float) for m in maps]
-    # with pseudo-value i less its mean: (count - 1) (mean of all - map i)
-    parts = [
-        (count - 1) * (m.leave_one_out.mean(0) - m.leave_one_out) for m in maps
-    ]
-    wider = stats.t.ppf(TAILS[0], count - 1) / stats.norm.ppf(TAILS[0])
-    wider *= np.sqrt(count / (count - 1))
-    draw = np.random.default_rng(seed)
-    each = []
-    for _ in range(repeats):
-        weight = wider * np.bincount(
-            draw.integers(count, size=count), minlength=count
-        )
-        drawn = [
-            matrix + np.tensordot(weight / count, part, 1)
-            for matrix, part in zip(matrices, parts, strict=True)
-        ]
-        each.append(effect(*drawn))
-    return percentiles(effect(*matrices), each)
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -168,41 +129,3 @@ def share(right: ArrayLike) -> Estimate:
     found = stats.binomtest(int(answers.sum()), len(answers))
     ends = found.proportion_ci(CONFIDENCE, "wilson")
     return Estimate(float(answers.mean()), float(ends.low), float(ends.high))
-
-
-def bootstrap(
-    effect: Callable[..., float],
-    *per_image: ArrayLike,
-    repeats: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a function of what was measured on each image.
-
-    Percentile bootstrap of 95 % (Efron 1979): images are drawn anew with
-    replacement, the same ones for all arguments, so that a difference of two
-    models on the same images is a paired one.
-
-    Args:
-        effect: takes the arguments, returns a number.
-        *per_image: arrays (n, ...), one row an image, the same images in the
-            same order (right or wrong in each layer, say).
-        repeats: number of draws.
-        seed: which draws.
-
-    Raises:
-        ValueError: arrays of different images, or fewer than two.
-    """
-    arrays = [np.asarray(values) for values in per_image]
-    count = _common(arrays)
-    draw = np.random.default_rng(seed)
-    each = []
-    for _ in range(repeats):
-        rows = draw.integers(count, size=count)
-        each.append(effect(*(values[rows] for values in arrays)))
-    return percentiles(effect(*arrays), each)
-
-
-def percentiles(value: float, draws: ArrayLike) -> Estimate:
-    """Make an estimate of a value and what it was in draws of the data."""
-    low, high = np.quantile(np.asarray(draws, np.float64), TAILS)
-    return Estimate(float(value), float(low), float(high))

@@ -1,25 +1,15 @@
-"""Intervals of what is measured on several data sets.
-
-`trend` tells whether something goes along with shift, `across` how sure a
-number is that several data sets enter, `gap` what fine-tuning on a data set
-gains there.
+"""Intervals of what goes along with shift, or what fine-tuning gains.
 
 Do not use `trend` for data sets that follow from each other, such as the
 severities of one corruption: it takes them for independent draws.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers.intervals.estimates import (
-    CONFIDENCE,
-    Estimate,
-    bootstrap,
-    percentiles,
-)
+from helpers.intervals.estimates import CONFIDENCE, Estimate
+from helpers.intervals.resampling import bootstrap
 
 
 def gap(adapted: ArrayLike, frozen: ArrayLike) -> Estimate:
@@ -76,38 +66,3 @@ def trend(shifts: ArrayLike, values: ArrayLike) -> Estimate:
     )
     low, high = np.tanh(np.arctanh(kept) + np.array([-half, half]))
     return Estimate(r, float(min(low, r)), float(max(high, r)))
-
-
-def across(
-    effect: Callable[..., float],
-    *right: ArrayLike,
-    repeats: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a function of accuracies on several data sets.
-
-    Percentile bootstrap of 95 %: images are drawn anew within each data set,
-    jointly for all that was probed on it.
-
-    Args:
-        effect: takes one array of accuracies a data set, returns a number.
-        *right: for each data set (n, ...), whether each image was right.
-        repeats: number of draws.
-        seed: which draws.
-
-    Raises:
-        ValueError: no data set.
-    """
-    if not right:
-        raise ValueError("expected the answers on one data set or more")
-    draw = np.random.default_rng(seed)
-    known = [np.asarray(answers, np.float64) for answers in right]
-    drawn = []
-    for answers in known:
-        n = len(answers)
-        rows = n * np.arange(repeats)[:, None]
-        rows = rows + draw.integers(n, size=(repeats, n))
-        times = np.bincount(rows.ravel(), minlength=n * repeats)
-        drawn.append(np.tensordot(times.reshape(repeats, n), answers / n, 1))
-    each = [effect(*parts) for parts in zip(*drawn, strict=True)]
-    return percentiles(effect(*(r.mean(0) for r in known)), each)

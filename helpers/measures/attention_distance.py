@@ -64,13 +64,13 @@ class Distances:
         return average
 
     @property
-    def relative(self) -> Floats:
+    def values(self) -> Floats:
         """(blocks, heads) distance as a fraction of that of `uniform`."""
         return self.mean / self.uniforms[:, None]
 
     @property
     def leave_one_out(self) -> Floats:
-        """(images, blocks, heads) `relative` without one of the images."""
+        """(images, blocks, heads) `values` without one of the images."""
         rest: Floats = self.each.sum(0) - self.each
         return rest / max(len(rest) - 1, 1) / self.uniforms[:, None]
 
@@ -94,7 +94,7 @@ class Distances:
                 "rank": mean.argsort(1).argsort(1).ravel() + 1,
                 "distance": mean.ravel(),
                 "se": spread.ravel(),
-                "relative": self.relative.ravel(),
+                "relative": self.values.ravel(),
                 "on_patches": self.on_patches.ravel(),
                 "uniform": np.repeat(self.uniforms, heads),
             }

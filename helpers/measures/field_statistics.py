@@ -10,7 +10,6 @@ pictures; turning them into these numbers is the book's doing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -177,28 +176,32 @@ def upper(values: Floats) -> float:
     return float(values[-max(1, len(values) // 3) :].mean())
 
 
-def largest_step(values: Floats) -> float:
-    """Compare the largest growth from one block to the next with all growth.
+def step_beyond(values: Floats, step: int, share: float = 1 / 3) -> float:
+    """Compare the growth from one block to the next with a share of all.
+
+    A difference and not a ratio, which stays defined where nothing grows.
+
+    Args:
+        values: (blocks,) of a measure.
+        step: which step, from 0.
+        share: of the growth from the first block to the last.
 
     Returns:
-        1 / steps where each step is the same, 1 where one step does it all;
-        NaN where the last value is not above the first.
+        Above 0 where the step is larger than its share, in units of the
+        measure.
     """
     growth = values[-1] - values[0]
-    return float(np.diff(values).max() / growth) if growth > 0 else math.nan
+    return float(values[step + 1] - values[step] - share * growth)
 
 
-def middle_growth(values: Floats) -> float:
-    """Tell the share of all growth that lies in the middle third.
+def middle_beyond(values: Floats, share: float = 1 / 2) -> float:
+    """Compare the growth in the middle third with a share of all.
 
-    Returns:
-        1 / 3 where each block adds the same; values between blocks are
-        interpolated. NaN as for `largest_step`.
+    Values between blocks are interpolated; see `step_beyond`.
     """
     thirds = np.linspace(0, len(values) - 1, 4)
     first, low, high, last = np.interp(thirds, np.arange(len(values)), values)
-    growth = last - first
-    return float((high - low) / growth) if growth > 0 else math.nan
+    return float(high - low - share * (last - first))
 
 
 def _weights(

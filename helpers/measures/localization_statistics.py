@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from helpers.intervals.estimates import estimate
+from helpers.intervals.resampling import estimate
 from helpers.measures.localization import TokenMaps
 from helpers.runtime.arrays import Bools, Floats
 

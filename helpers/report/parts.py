@@ -127,7 +127,7 @@ def distances(
     if why := attention_weights.obstacle(model):
         return Part(note=why)
     found = attention.measure(model, images, batch_size=batch_size)
-    each = found.relative  # NaN where a block has fewer heads than others
+    each = found.values  # NaN where a block has fewer heads than others
     mean, near, far = (f(each, 1) for f in (np.nanmean, np.nanmin, np.nanmax))
     curves = curve(found.layers, found.depths, mean, near, far)
     return Part(ends("attention distance", mean), curves)

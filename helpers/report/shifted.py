@@ -123,4 +123,4 @@ def _names(pooled: Sequence[Sample]) -> list[str]:
 
 def _columns(estimates: Iterable[Estimate]) -> Floats:
     """Write estimates as three rows: values, lower and upper bounds."""
-    return np.array([list(vars(e).values()) for e in estimates]).T
+    return np.array([(e.value, e.low, e.high) for e in estimates]).T

@@ -119,7 +119,7 @@ def test_verdicts_follow_from_the_intervals(book: Path) -> None:
     text = path.read_text().replace("0.212346,0.1,0.3", "-2,-3,-1")
     path.write_text(text.replace("shekhar-f1", "a-claim-of-old"))
     (found,) = published.read().values()
-    assert found["raghu-1-ends"]["verdict"] == "does not hold"
+    assert found["raghu-1-ends"]["verdict"] == "does not hold here"
     assert found["shekhar-3-pool"]["verdict"] == "not measurable here"
     assert found["shekhar-3-pool"]["note"] == 'a "class"'
     assert len(found) == 2

@@ -346,15 +346,14 @@ def test_of_keeps_sublayers_and_refuses_others() -> None:
 
 def test_growth_over_the_blocks() -> None:
     even, jump = np.arange(13.0), np.repeat([1.0, 4.0], 6)
-    assert field_statistics.largest_step(even) == pytest.approx(1 / 12)
-    assert field_statistics.middle_growth(even) == pytest.approx(1 / 3)
-    assert (
-        field_statistics.largest_step(jump)
-        == field_statistics.middle_growth(jump)
-        == 1
-    )
-    assert np.isnan(field_statistics.largest_step(-jump))
-    assert np.isnan(field_statistics.middle_growth(-jump))
+    assert field_statistics.step_beyond(even, 3) == pytest.approx(1 - 4)
+    assert field_statistics.middle_beyond(even) == pytest.approx(4 - 6)
+    steps = [field_statistics.step_beyond(jump, i) for i in range(11)]
+    assert max(steps) == steps[5] == field_statistics.step_beyond(jump, 5)
+    assert steps[5] == pytest.approx(3 - 1)
+    assert field_statistics.middle_beyond(jump) == pytest.approx(3 - 1.5)
+    assert field_statistics.step_beyond(np.ones(5), 0) == 0
+    assert field_statistics.middle_beyond(-jump) == pytest.approx(-1.5)
     assert (field_statistics.lower(even), field_statistics.upper(even)) == (
         1.5,
         10.5,
