@@ -4,11 +4,11 @@
 files as config; options follow a question mark: `image` and `label` name the
 columns, `test` the split to test on, `revision` a commit.
 
-The `datasets` library is not used, though it reads the same files. On CIFAR-10
-(48 MB) it writes a second copy of 46 MB, takes 0.2 s to the first picture (we:
-0.02 s), 0.7 s for 1,000 at random (0.3 s), 0.4 s to import, and it caps fsspec
-and dill. Parquet files, one named commit and a seed give the same images
-again. Repositories of other files are read from the hub's own conversion to
+The `datasets` library is not used, though it reads the same files: of CIFAR-10
+(48 MB) it writes a second copy (46 MB); the first picture takes it 0.2 s (here
+0.02 s), 1,000 at random 0.7 s (0.3 s), and it caps other packages. Parquet
+files, one named commit and a seed give the same images again.
+Repositories of other files are read from the hub's own conversion to
 parquet (`refs/convert/parquet`); where there is none, save them with
 `datasets.Dataset.to_parquet` and name the folder (`parquet:<path>`).
 
