@@ -210,7 +210,7 @@ def test_queries_that_do_not_exist_are_refused(scenes):
         ("mixer_s32_224?random", "no attention: it is a mixer"),
         ("convnext_atto?random", "has no attention"),
         ("volo_d1_224?random", "OutlookAttention"),
-        ("crossvit_9_240?random", "crossvit.Attention"),
+        ("crossvit_9_240?random", "crossvit.CrossAttention"),
         ("vit_relpos_small_patch16_224?random", "RelPosAttention"),
     ],
 )

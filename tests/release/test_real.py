@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import cka, images, models, probes
+from helpers import cka, features, images, models, probes
 from helpers.measures import attention, residual
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -62,7 +62,7 @@ def test_training_made_classes_readable_in_a_vit(vits):
 
 def test_classes_are_readable_in_a_cnn(efficient):
     trained = accuracy(efficient, "mean", 60, 40)
-    assert list(trained.index) == list(efficient.taps)
+    assert list(trained.index) == features.names(efficient, "out")
     assert trained.to_numpy().max() > 0.3  # chance: 0.1
     assert trained.iloc[-1].mean() > trained.iloc[0].mean()
 
@@ -101,14 +101,15 @@ def test_similarity_of_real_networks(vits, efficient):
     np.testing.assert_allclose(np.diag(own), 1, atol=1e-5)
     np.testing.assert_allclose(own, own.T, atol=1e-5)
     across = cka.measure(vits[0], efficient, scenes, **settings).cka
-    assert across.shape == (12, 5)
+    assert across.shape == (12, 16)
     assert np.isfinite(across).all()
     assert across.mean() < own.mean()
 
 
-def test_what_has_no_meaning_in_a_cnn_is_refused(efficient):
+def test_a_cnn_has_norm_ratios_and_no_attention(efficient):
     scenes = photographs("test", 4)
-    with pytest.raises(ValueError, match="skip connections are known"):
-        residual.norm_ratios(efficient, scenes)
+    found = residual.norm_ratios(efficient, scenes)
+    assert found.layer.nunique() == 9  # blocks that keep size and width
+    assert np.isfinite(found.value).all()
     with pytest.raises(ValueError, match="has no attention"):
         attention.mean_distance(efficient, scenes)
