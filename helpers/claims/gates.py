@@ -117,16 +117,20 @@ def equal_training(*specs: str) -> Gate:
 
 
 def local_heads(distances: Averages | str) -> Gate:
-    """Measure how far the nearest head is from uniform attention.
+    """Measure how far the nearest low heads are from uniform attention.
 
     Args:
-        distances: of the heads, relative to uniform attention; or the reason
-            why there are none.
+        distances: (blocks, heads) relative to uniform attention; or the
+            reason why there are none.
+
+    Returns:
+        1 less the distance of the nearest head, mean of the two lowest
+        blocks.
     """
     if isinstance(distances, str):
         return Gate("local-heads", None, why=distances)
     found = jackknife(
-        lambda relative: float(1 - relative.min()),
+        lambda relative: float(1 - relative[:2].min(1).mean()),
         [distances.values],
         [distances.leave_one_out],
     )

@@ -23,7 +23,7 @@ NEEDS = {
     "less-data-costs": "accuracy lost with less training data",
     "equal-training": "difference in training, log2 of scenes times tokens",
     "local-heads": "distance of the nearest head from uniform attention, as "
-    "a fraction of it",
+    "a fraction of it, mean of the two lowest blocks",
 }
 """What a claim may need to be true of its models before it says anything."""
 

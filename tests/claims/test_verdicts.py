@@ -177,8 +177,8 @@ def test_heads_are_held_to_uniform_attention() -> None:
         SimpleNamespace(values=relative, leave_one_out=loo)
     )
     assert gate.found is not None
-    assert gate.found.value == pytest.approx(0.4)
-    assert gate.found.low < 0.4 < gate.found.high
+    assert gate.found.value == pytest.approx(1 - (0.6 + 0.8) / 2)
+    assert gate.found.low < 0.3 < gate.found.high
     assert claims.local_heads("a Mixer has none").why == "a Mixer has none"
 
 
