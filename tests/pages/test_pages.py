@@ -12,13 +12,14 @@ import pytest
 
 from helpers import editions
 from helpers.editions import notebooks, parameters
-from helpers.editions.edition import BACK
 from helpers.editions.notebooks import contents, has_code, read
+from helpers.editions.roles import KEPT, teams_of
 from helpers.runtime.paths import checkout
 
 ROOT = checkout()
 PAGES = contents(ROOT)
 CODE = [page for page, source in PAGES.items() if has_code(read(source))]
+BACK = ("claims", "execution")
 CHAPTERS = [page for page in CODE if page not in BACK]
 
 MAX_LINES = 30
@@ -126,6 +127,12 @@ def test_every_page_is_in_the_contents():
     assert {path.stem for path in (ROOT / "book").glob("*.md")} == set(PAGES)
 
 
+def test_the_pages_that_read_the_ledger_come_last():
+    jobs = editions.plan(editions.load("lab", ROOT), ROOT, validators={})
+    assert tuple(job.page for job in jobs if job.is_back) == BACK
+    assert tuple(job.page for job in jobs[-2:]) == BACK
+
+
 @pytest.mark.parametrize("page", CODE)
 def test_has_a_kernel(page):
     assert read(PAGES[page]).metadata.kernelspec.name == "python3"
@@ -165,6 +172,11 @@ def test_one_parameters_cell_comes_first(page):
 def test_parameters_are_typed_and_explained(page):
     for parameter in parameters.of(read(PAGES[page]), page).values():
         assert parameter.help, f"{parameter.name} has no comment"
+        number = parameter.kind in ("int", "float", "list[int]", "list[float]")
+        assert bool(parameter.limits) >= number, f"{parameter.name}: no range"
+        assert parameter.role in ("", KEPT, *teams_of(["lab/vit_cls"]))
+        odd = re.sub(r"\([^()]*\)", "", parameter.help)
+        assert not re.search("[()≥<>]", odd), "not read as range or role"
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
