@@ -71,5 +71,6 @@ def _fetched(jobs: Sequence[Job]) -> str:
     missing = gigabytes(sum(item.missing for item in items))
     unknown = [item.what for item in items if item.size is None]
     more = f", and {', '.join(unknown)}" if unknown else ""
-    total = f"{len(jobs)} pages to run; {missing} to fetch{more}"
+    pages = "1 page" if len(jobs) == 1 else f"{len(jobs)} pages"
+    total = f"{pages} to run; {missing} to fetch{more}"
     return "\n\n".join([table(lines), total] if items else [total])

@@ -101,8 +101,8 @@ def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, Use]]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name.split(".")[0] == package:
-                if alias.asname or alias.name == package:
-                    yield alias.asname or package, (alias.name, ())
+                if alias.asname:
+                    yield alias.asname, (alias.name, ())
                 else:  # runs all of it, and binds the package alone
                     yield "", (alias.name, ())
                     yield package, (package, ())

@@ -78,7 +78,7 @@ def test_plan_says_what_would_run(book):
         "    set     num_images=9",
     ]
     assert "second" not in result.stdout
-    assert "1 pages to run" in result.stdout
+    assert "1 page to run" in result.stdout
     assert not (book / "_build").exists()
 
 

@@ -118,6 +118,26 @@ def test_committed_notebook_equals_its_source(page):
     )
 
 
+NUMBERS = ("int", "float", "list[int]", "list[float]")
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_numbers_out_of_range_are_refused(page):
+    """Of a number below zero, and of sets too small for one minibatch."""
+    declared = parameters.of(read(PAGES[page]), page)
+    defaults = {name: own.default for name, own in declared.items()}
+    parameters.check(page, declared, defaults, {})
+    for name, own in declared.items():
+        if own.kind in NUMBERS:
+            values = defaults | {name: [-1] if "list" in own.kind else -1}
+            with pytest.raises(ValueError, match=f"{name} is .* but must be"):
+                parameters.check(page, declared, values, {})
+    if "HSIC" in getattr(declared.get("batch_size"), "help", ""):
+        for odd in ({"batch_size": 3}, {"num_images": 0}, {"num_images": 7}):
+            with pytest.raises(ValueError, match="but must be"):
+                parameters.check(page, declared, defaults | odd, {})
+
+
 def test_no_notebook_without_a_page():
     twins = {path.stem for path in (ROOT / "book").glob("*.ipynb")}
     assert twins == set(CODE)
@@ -172,8 +192,8 @@ def test_one_parameters_cell_comes_first(page):
 def test_parameters_are_typed_and_explained(page):
     for parameter in parameters.of(read(PAGES[page]), page).values():
         assert parameter.help, f"{parameter.name} has no comment"
-        number = parameter.kind in ("int", "float", "list[int]", "list[float]")
-        assert bool(parameter.limits) >= number, f"{parameter.name}: no range"
+        bare = parameter.kind in NUMBERS and not parameter.limits
+        assert not bare, f"{parameter.name} declares no range"
         assert parameter.role in ("", KEPT, *teams_of(["lab/vit_cls"]))
         odd = re.sub(r"\([^()]*\)", "", parameter.help)
         assert not re.search("[()≥<>]", odd), "not read as range or role"
