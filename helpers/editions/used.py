@@ -7,8 +7,8 @@ defines `heatmap` and what that module uses. A package that is handed on whole
 counts with all that its face gives out.
 
 All is read from the source, imports inside functions included, imports for
-type checkers alone left out. Nothing is imported. A module that is imported
-by a computed name is not seen; a test keeps such imports out of the package.
+type checkers alone left out. Nothing is imported. Relative imports and those
+by a computed name are not seen; a test keeps them out of the package.
 """
 
 import ast
@@ -110,7 +110,8 @@ def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, Use]]:
         module = node.module or ""
         if module.split(".")[0] == package:
             for alias in node.names:
-                yield alias.asname or alias.name, (module, (alias.name,))
+                taken = () if alias.name == "*" else (alias.name,)
+                yield alias.asname or alias.name, (module, taken)
 
 
 def _chain(node: ast.AST) -> tuple[str, ...]:
@@ -133,7 +134,8 @@ def _defining(
     place = package.parent.joinpath(*module.split("."))
     face = place / "__init__.py"
     if not face.is_file():
-        yield place.with_suffix(".py")
+        if place.with_suffix(".py").is_file():  # else the page will say so
+            yield place.with_suffix(".py")
         return
     given = _given(_state(face), package.name)
     if not names:

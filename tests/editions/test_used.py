@@ -67,6 +67,8 @@ def house(tmp_path: Path) -> Path:
         ("%matplotlib inline\n!ls\nfrom house import numbers\nnumbers.half",
          ["numbers"]),
         ("import house.plugin", ["heavy", "plugin"]),
+        ("from house.late import *", ["late/__init__", "numbers"]),
+        ("from house import nothing\nimport house.nowhere", ["__init__"]),
         ("from house import late\nlate.half(2)", ["numbers"]),
         ("from house import charts\nf(charts)", ["charts/__init__",
          "charts/axes", "charts/bars", "charts/lines", "numbers"]),
@@ -158,12 +160,14 @@ def test_the_digest_of_a_job_is_that_of_its_modules(tmp_path):
     assert len(set(found.values())) > len(found) / 2
 
 
-def test_no_module_is_imported_by_a_computed_name():
+def test_no_module_is_imported_relatively_or_by_a_computed_name():
     """These imports would not be seen."""
     allowed = {ROOT / "helpers" / "runtime" / "lazy.py"}
     found = []
     for path in (ROOT / "helpers").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, path
             if isinstance(node, ast.Attribute | ast.Name):
                 name = getattr(node, "attr", getattr(node, "id", ""))
                 if name in ("import_module", "__import__"):
