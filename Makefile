@@ -1,5 +1,6 @@
 # make book    run the lab edition and build its site
 # make test    run every test
+# make shell   a shell that knows vitscope and papermill
 # PYTHON=...   the Python (3.11 or newer) that .venv is made with
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 HTML := _build/editions/lab/html
 
-.PHONY: book test notebooks serve lint bench colab clean
+.PHONY: book test shell notebooks serve lint bench colab clean
 
 book: $(READY)
 	$(BIN)/vitscope run lab --jobs 2
@@ -16,6 +17,11 @@ book: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Like `source .venv/bin/activate`, for any shell.
+shell: $(READY)
+	@echo "vitscope and papermill are found here; leave with exit"
+	@VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-sh}
 
 notebooks: $(READY)
 	$(BIN)/vitscope notebooks

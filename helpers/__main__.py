@@ -5,23 +5,24 @@ from typing import Annotated
 import typer
 
 import helpers.editions.commands  # noqa: F401 (registers its commands)
-from helpers.editions.command_line import app
+from helpers.editions.command_line import EditionName, app, with_torch
 from helpers.runtime.paths import checkout
 
 
 @app.command()
-def publish(
-    edition: Annotated[str, typer.Argument(help="Its name.")],
-) -> None:
+def publish(edition: EditionName) -> None:
     """Keep the numbers of an edition's last run in data/results.
 
     Pages and the ledger of other editions then show its verdicts.
     """
     from helpers import editions
-    from helpers.editions import publish as numbers
 
     root = checkout()
-    typer.echo(numbers.publish(editions.load(edition, root), root))
+    found = editions.load(edition, root)
+    with_torch()
+    from helpers.editions import publish as numbers
+
+    typer.echo(numbers.publish(found, root))
 
 
 @app.command()
@@ -51,6 +52,8 @@ def models(
     """List the bundled models, or the timm models with a name like PATTERN."""
     from helpers.editions import listings
 
+    if pattern:
+        with_torch()
     typer.echo(listings.timm_models(pattern) if pattern else listings.zoo())
 
 
@@ -63,9 +66,7 @@ def datasets() -> None:
 
 
 @app.command()
-def claims(
-    edition: Annotated[str, typer.Argument(help="Its name.")] = "lab",
-) -> None:
+def claims(edition: EditionName = "lab") -> None:
     """Show what the last run of an edition says about each claim."""
     from helpers import editions
     from helpers.editions import listings
@@ -77,7 +78,7 @@ def claims(
 @app.command()
 def doctor() -> None:
     """Examine whether this machine is ready; exit status 1 if it is not."""
-    from helpers.editions.doctor import examine
+    from helpers.editions.doctor import examine, next_step
 
     wrong = 0
     for finding in examine():
@@ -86,6 +87,7 @@ def doctor() -> None:
         mark = "WRONG" if bad else "note" if finding.mend else "ok"
         mend = f"  ({finding.mend})" if finding.mend else ""
         typer.echo(f"{mark:5}  {finding.what}: {finding.found}{mend}")
+    typer.echo(f"next: {next_step(wrong)}")
     if wrong:
         raise typer.Exit(1)
 
@@ -129,13 +131,14 @@ def train(
     training that was stopped or killed is continued. `natural` alone is all
     of the natural models; they are kept in runs/natural/zoo.
     """
-    from helpers import training
-
     if everything and names:
         raise ValueError("name models, or say --all for the zoo, not both")
-    chosen = list(training.RECIPES) if everything else names or []
-    if not chosen:
+    if not everything and not names:
         raise ValueError("train what? Give a name of the zoo, or --all")
+    with_torch()
+    from helpers import training
+
+    chosen = list(training.RECIPES) if everything else names or []
     if status:
         typer.echo(training.table(chosen))
         return

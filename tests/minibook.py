@@ -55,8 +55,8 @@ Citing {cite}`raghu2021`.
 ```{code-cell} ipython3
 :tags: [parameters]
 
-num_images: int = 4  # images to count
-scale: float = 1.0  # a factor
+num_images: int = 4  # images to count (≥ 1)
+scale: float = 1.0  # a factor (0 to 10)
 names: list[str] = ["a", "b"]  # words
 limit: int | None = None  # the most
 model: str = "lab/vit_cls"  # model spec: the one to look at

@@ -1,12 +1,14 @@
-"""The house keeps its rules: computed from the source, nothing imported."""
+"""The house keeps its rules: computed from the source."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers.editions.notebooks import contents
 from helpers.runtime.paths import checkout
 
 PACKAGE = checkout() / "helpers"
@@ -24,6 +26,8 @@ ROOMS = (
 )
 """The rooms of the house, from the ground up."""
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+WORDS = {"claims": "a module", "execution": "metadata of a notebook's cells"}
+"""Names of pages that mean something else, too."""
 LINES = 250
 LONGER = {"helpers.training.loop": 268}
 TWICE = {
@@ -164,11 +168,24 @@ FACES = [n for n, p in SOURCES.items() if p.stem == "__init__"]
 SILENT = {"helpers", "helpers.training"}  # do not list what they give out
 
 
+def imports_of(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Look into the one form of a face that imports what is asked for."""
+    for node in nodes:
+        if isinstance(node, ast.If):
+            assert ast.unparse(node.test) == "TYPE_CHECKING"
+            (late,) = node.orelse
+            assert ast.unparse(late) == "__getattr__ = lazy(__name__)"
+            yield from node.body
+        else:
+            yield node
+
+
 @pytest.mark.parametrize("name", sorted({*FACES} - SILENT))
 def test_a_face_says_what_it_gives_out_and_holds_no_code(name: str) -> None:
     doc, *body = TREES[name].body
     assert isinstance(doc, ast.Expr)
-    *imports, names = body
+    *nodes, names = body
+    imports = list(imports_of(nodes))
     assert all(isinstance(node, ast.ImportFrom) for node in imports)
     assert isinstance(names, ast.Assign)
     assert ast.unparse(names.targets[0]) == "__all__"
@@ -178,3 +195,27 @@ def test_a_face_says_what_it_gives_out_and_holds_no_code(name: str) -> None:
     bound = {a.asname or a.name for node in imports for a in node.names}
     modules = {n.rpartition(".")[2] for n in SOURCES if n.startswith(name)}
     assert {*given} <= bound | modules
+
+
+def names_in(tree: ast.Module) -> Iterator[str]:
+    """Yield the names and texts of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.Name | ast.Attribute):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+def test_no_page_is_known_by_name_to_what_runs_pages() -> None:
+    """A page says what it is; a word alone may mean something else, too."""
+    found = []
+    for name, tree in TREES.items():
+        if name != "helpers" and room_of(name) in ("editions", "__main__"):
+            for text in names_in(tree):
+                found += [
+                    f"{name}: {page}"
+                    for page in contents(checkout())
+                    if (text == page and page not in WORDS)
+                    or ("_" in page and re.search(rf"\b{page}\b", text))
+                ]
+    assert not found

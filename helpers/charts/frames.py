@@ -64,9 +64,7 @@ def frames(
     data = encodings.data(table, description, [value, caption, facet, choose])
     encodings.single(data, [facet, choose])
     maps = [_checked(field) for field in data[value]]
-    data[value] = [
-        f"data:image/png;base64,{png(_coloured(field))}" for field in maps
-    ]
+    data[value] = [png(_coloured(field)) for field in maps]
     shape = maps[0].shape
     base = alt.Chart()
     picture = base.mark_image(aspect=False, smooth=False, aria=False).encode(

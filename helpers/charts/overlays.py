@@ -6,8 +6,6 @@ picture is lost. Not for reading numbers off: each map has its own scale.
 Pages call it as `charts.overlays`.
 """
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ from PIL import Image
 
 import helpers.charts.encodings as encodings
 from helpers.charts.panels import finish
+from helpers.charts.pictures import address
 from helpers.runtime.errors import unknown
 
 SIDE = 92  # of a picture on the page, in CSS pixels
@@ -165,7 +164,9 @@ def lit(
 def _veil(weights: ArrayLike) -> str:
     """Turn a map into a black picture, transparent where the map is high."""
     alpha = _opacity(weights)
-    return _url(Image.fromarray(np.stack([0 * alpha, alpha], -1)), "PNG")
+    return address(
+        Image.fromarray(np.stack([0 * alpha, alpha], -1)), "PNG", optimize=True
+    )
 
 
 def _opacity(weights: ArrayLike) -> NDArray[np.uint8]:
@@ -183,7 +184,7 @@ def _opacity(weights: ArrayLike) -> NDArray[np.uint8]:
 def _picture(pixels: NDArray[np.uint8]) -> str:
     picture = Image.fromarray(pixels)
     picture.thumbnail((SIDE_AT_MOST, SIDE_AT_MOST))
-    return _url(picture, "JPEG")
+    return address(picture, "JPEG", quality=90)
 
 
 def _outline(shape: tuple[int, ...], cell: tuple[int, int]) -> str:
@@ -196,14 +197,4 @@ def _outline(shape: tuple[int, ...], cell: tuple[int, int]) -> str:
     wide &= ~np.kron(place, inner)
     pixels = np.zeros((*wide.shape, 4), np.uint8)
     pixels[wide] = OUTLINE
-    return _url(Image.fromarray(pixels), "PNG")
-
-
-def _url(image: Image.Image, kind: str) -> str:
-    buffer = io.BytesIO()
-    options: dict[str, Any] = (
-        {"optimize": True} if kind == "PNG" else {"quality": 90}
-    )
-    image.save(buffer, kind, **options)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/{kind.lower()};base64,{data}"
+    return address(Image.fromarray(pixels), "PNG", optimize=True)

@@ -60,11 +60,11 @@ def pictures(
         )
     words = [c or f"image {i + 1}" for i, c in enumerate(captions)]
     cells = [
-        f'<figure style="margin:0"><img src="data:image/png;base64,{png}" '
+        f'<figure style="margin:0"><img src="{url}" '
         f'alt="{escape(alt)}" style="width:100%;image-rendering:pixelated">'
         + (f"<figcaption>{escape(caption)}</figcaption>" if caption else "")
         + "</figure>"
-        for png, alt, caption in zip(shown, words, captions, strict=True)
+        for url, alt, caption in zip(shown, words, captions, strict=True)
     ]
     row = f"{columns},minmax(0,{2 * side}px)"
     if columns is None:
@@ -87,7 +87,7 @@ def pictures(
 
 
 def png(image: Any) -> str:
-    """Encode an image as base64 PNG."""
+    """Write an image, checked, into an address as PNG."""
     if not isinstance(image, Image.Image):
         pixels = np.asarray(image)
         if pixels.ndim == 3 and pixels.shape[0] == 3 != pixels.shape[2]:
@@ -104,6 +104,12 @@ def png(image: Any) -> str:
             f"an image of {image.width} x {image.height} pixels; expected at "
             f"most {SIDE_AT_MOST} a side: shrink it first"
         )
+    return address(image, "PNG", optimize=True)
+
+
+def address(image: Image.Image, kind: str, **how: Any) -> str:
+    """Write an image into an address that holds all of it."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    image.save(buffer, kind, **how)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{data}"

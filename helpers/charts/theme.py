@@ -10,9 +10,11 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import altair as alt
+import yaml
 
 ROWS_AT_MOST = 20_000
 SVG_MARKS_AT_MOST = 2_000
@@ -20,54 +22,17 @@ WORDS_AT_LEAST = 4
 PANEL = 270
 SEQUENTIAL = "viridis"
 DIVERGING = "purpleorange"
-FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
-SIGNALS: dict[str, str | bool] = {
-    "theme_fg": "#2b2f36",
-    "theme_muted": "#5f6670",
-    "theme_grid": "#d9dce1",
-    "theme_dark": False,
-}
+LOOKS: dict[str, Any] = yaml.safe_load(
+    Path(__file__).with_suffix(".yaml").read_text("utf-8")
+)
+SIGNALS: dict[str, str | bool] = LOOKS["signals"]
 """What the page sets when its theme changes, with the values for light."""
-
-
-PALETTE = {
-    "blue": ("#1256df", "#4383ff"),
-    "red": ("#8e000e", "#d05c01"),
-    "green": ("#00694e", "#1fb06c"),
-    "pink": ("#f41c72", "#d2b5b4"),
-    "gold": ("#c18b00", "#bac62b"),
-    "sky": ("#03a0d5", "#36cbff"),
-    "plum": ("#712264", "#9570a1"),
-    "grey": ("#948f96", "#7c7f7a"),
-}
-"""Colours for the light and the dark page. On each they are at least 13
-CIEDE2000 apart, also for the three dichromacies (Machado et al. 2009), and
-have a contrast of at least 3 to the page."""
-
+PALETTE: dict[str, tuple[str, str]] = LOOKS["palette"]
+"""Colours for the light and the dark page."""
+MODELS = {name: (hue, place) for name, (hue, place) in LOOKS["models"].items()}
+"""A bundled model's colour and the number of its dash or opacity."""
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (7, 3), (2, 3), (9, 3, 2, 3))
 OPACITIES = (1.0, 0.6, 0.4, 0.25)
-
-MODELS = {
-    "vit_cls": ("blue", 0),
-    "vit_cls_twin": ("blue", 1),
-    "vit_cls_ft_digits": ("blue", 2),
-    "vit_cls_ft_sketch": ("blue", 3),
-    "vit_gap": ("sky", 0),
-    "vit_narrow": ("sky", 1),
-    "vit_narrow_data_10": ("sky", 2),
-    "vit_data_03": ("grey", 1),
-    "vit_data_10": ("grey", 2),
-    "vit_noskip_early": ("plum", 1),
-    "vit_noskip_middle": ("plum", 2),
-    "resnet": ("red", 0),
-    "mixer": ("plum", 0),
-    "moco_v3": ("green", 0),
-    "moco_v3_ft": ("green", 1),
-    "dino": ("gold", 0),
-    "mae": ("pink", 0),
-    "mae_ft": ("pink", 1),
-}
-"""A bundled model's colour and its dash (lines) or opacity (bars)."""
 
 
 @dataclass(frozen=True)
@@ -141,40 +106,18 @@ def described(description: str) -> str:
 
 def theme() -> alt.theme.ThemeConfig:
     """Return the Altair theme; text and lines follow three signals."""
-    fg, muted, grid, _ = ({"expr": name} for name in SIGNALS)
-    small: dict[str, Any]
-    axis: dict[str, Any]
-    legend: dict[str, Any]
-    title: dict[str, Any]
-    small = {"labelColor": fg, "titleColor": fg}
-    small |= {"labelFontSize": 12, "titleFontSize": 12}
-    axis = {"domainColor": muted, "tickColor": muted, "gridColor": grid}
-    axis |= {"titleFontWeight": 500, "titlePadding": 8, "labelLimit": 130}
-    legend = {"orient": "bottom", "titleFontWeight": 500, "labelLimit": 220}
-    legend |= {"symbolStrokeWidth": 2, "symbolSize": 70, "titleLimit": 320}
-    title = {"anchor": "start", "fontSize": 14, "fontWeight": 600}
-    title |= {"color": fg, "subtitleColor": muted, "subtitleFontSize": 12}
-    return alt.theme.ThemeConfig(
-        config={
-            "params": [{"name": n, "value": v} for n, v in SIGNALS.items()],
-            "background": "transparent" if in_book() else "white",
-            "font": FONT,
-            "axis": small | axis,
-            "legend": small | legend,
-            "header": small | {"titleFontWeight": 600},
-            "title": title | {"offset": 12, "subtitlePadding": 4},
-            "view": {"stroke": None, "continuousHeight": 280},
-            "range": {
-                "category": [ink(hue) for hue in PALETTE],
-                "ramp": {"scheme": SEQUENTIAL},
-                "heatmap": {"scheme": SEQUENTIAL},
-                "diverging": {"scheme": DIVERGING},
-            },
-            "mark": {"color": ink("blue")},
-            "rule": {"color": muted},
-            "text": {"color": fg},
-        }
-    )
+    own = {
+        "params": [{"name": n, "value": v} for n, v in SIGNALS.items()],
+        "background": "transparent" if in_book() else "white",
+        "range": {
+            "category": [ink(hue) for hue in PALETTE],
+            "ramp": {"scheme": SEQUENTIAL},
+            "heatmap": {"scheme": SEQUENTIAL},
+            "diverging": {"scheme": DIVERGING},
+        },
+        "mark": {"color": ink("blue")},
+    }
+    return alt.theme.ThemeConfig(config=LOOKS["config"] | own)
 
 
 def in_book() -> bool:

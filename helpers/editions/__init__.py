@@ -6,17 +6,15 @@
 - `Job`, `plan`: the pages of an edition, their parameters checked;
 - `select`: tell editions from pages on the command line;
 - `sources`: the pages that have code;
-- `DEFAULT`: the edition that is run when none is named;
-- `BACK`: the pages that read the ledger.
+- `DEFAULT`: the edition that is run when none is named.
 
 Pages do not use this package.
 """
 
-from helpers.editions.edition import BACK, DEFAULT, Edition, load, names
+from helpers.editions.edition import DEFAULT, Edition, load, names
 from helpers.editions.jobs import Job, amend, plan, select, sources
 
 __all__ = [
-    "BACK",
     "DEFAULT",
     "Edition",
     "Job",

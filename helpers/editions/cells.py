@@ -11,14 +11,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import helpers.editions.parameters as parameters
 import helpers.editions.provenance as provenance
 import helpers.editions.results as results
-from helpers.editions.edition import BACK, Edition
-from helpers.editions.jobs import Job, amend, plan, sources
+from helpers.editions.edition import Edition
+from helpers.editions.jobs import Job, amend, plan
 from helpers.runtime.errors import unknown
 
 DONE, FAILED, DUE = "done", "failed", "to do"
@@ -85,48 +86,42 @@ def cells(
 
     Raises:
         ValueError: no page, a page that reads the ledger, a parameter that
-            no page has, a value of another type or an invalid specification,
-            naming the nearest valid choice.
+            no page has, a value of another type or out of range, or an
+            invalid specification, naming the nearest valid choice.
     """
     if validators is None:
         validators = parameters.checks()
+    seen = {start: cache(check) for start, check in validators.items()}
     if not pages:
         raise ValueError("sweep what? Give one or more pages")
-    fit = [page for page in sources(root) if page not in BACK]
+    fit = [j.page for j in plan(edition, root, pages, {}) if not j.is_back]
     for page in pages:
         if page not in fit:
             raise unknown("page for a sweep", page, fit)
     if fixed:
         edition = amend(edition, fixed, pages, root)
-    jobs = {job.page: job for job in plan(edition, root, pages, {})}
+    every = {job.page: job for job in plan(edition, root, pages, {})}
+    jobs = [every[page] for page in dict.fromkeys(pages)]
     texts: dict[str, list[str]] = {}
+    known = dict.fromkeys(name for job in jobs for name in job.declared)
     for name, values in map(_split, over):
         if name in texts:
             raise ValueError(f"--over {name} is given twice; join its values")
-        texts[name] = values
-    declared = {
-        page: parameters.of(jobs[page].notebook, page) for page in pages
-    }
-    for name in texts:
-        known = dict.fromkeys(n for page in pages for n in declared[page])
         if name not in known:
             raise unknown(f"parameter of {' and '.join(pages)}", name, known)
+        texts[name] = values
     found = []
-    for page in dict.fromkeys(pages):
-        own, job = declared[page], jobs[page]
+    for job in jobs:
         grid = {
-            name: [own[name].parse(text) for text in given]
-            for name, given in texts.items()
-            if name in own
+            name: [job.declared[name].parse(text) for text in values]
+            for name, values in texts.items()
+            if name in job.declared
         }
-        kept = {n: v for n, v in job.parameters.items() if n not in grid}
-        swept = [{n: v} for n, given in grid.items() for v in given]
-        for part in [kept, *swept]:
-            parameters.check(page, own, part, validators)
         for choice in itertools.product(*grid.values()):
-            found.append(
-                _cell(job, dict(zip(grid, choice, strict=True)), root)
-            )
+            given = dict(zip(grid, choice, strict=True))
+            whole = replace(job, parameters=job.parameters | given)
+            parameters.check(job.page, job.declared, whole.parameters, seen)
+            found.append(_cell(whole, given, root))
     return found
 
 
@@ -157,13 +152,7 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(job: Job, values: dict[str, Any], root: Path) -> Cell:
-    """Give a page its values, and a folder that says what they are."""
-    changed = {k: v for k, v in values.items() if v != job.parameters[k]}
-    job = replace(
-        job,
-        parameters=job.parameters | values,
-        overrides=job.overrides | changed,
-    )
+    """Give a page at some values a folder that says what they are."""
     whole = json.dumps(job.parameters, sort_keys=True).encode()
     digest = hashlib.sha256(whole).hexdigest()[:12]
     words = re.sub(r"[^\w=.]+", "-", "_".join(sorted(_pairs(values))))

@@ -1,8 +1,8 @@
-"""Text in columns, and sizes and times in words."""
+"""Text in columns and paragraphs, and sizes in words."""
 
-from collections.abc import Iterable, Sequence
-
-import helpers.editions.required_files as required_files
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 WIDTH = 79
 
@@ -18,15 +18,29 @@ def table(rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def gigabytes(size: float) -> str:
-    """Write a number of bytes to two digits."""
-    amount = size / required_files.GB
+def labelled(label: str, words: Iterable[str]) -> str:
+    """Write words behind a label, wrapped; no word is broken."""
+    return textwrap.fill(
+        ", ".join(words),
+        WIDTH,
+        initial_indent=f"    {label:8}",
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def effect(row: Mapping[Any, Any]) -> str:
+    """Write an effect between the ends of its interval; nothing if none."""
+    value = row.get("effect")
+    if value is None or value != value:  # NaN where a table has no value
+        return ""
+    return f"{value:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def gigabytes(size: float | None) -> str:
+    """Write a number of bytes to two digits; None is not known."""
+    if size is None:
+        return "unknown"
+    amount = size / 1e9
     return f"{amount:.0f} GB" if amount >= 10 else f"{amount:.2g} GB"
-
-
-def duration(seconds: float) -> str:
-    """Write a time to two digits, in the unit that suits it."""
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,11 +1,13 @@
 """What the commands of `vitscope` have in common."""
 
-from typing import Any
+import sys
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 MISTAKE = 2
+EditionName = Annotated[str, typer.Argument(help="Its name.")]
 
 
 class Commands(TyperGroup):
@@ -52,6 +54,12 @@ def pairs(parameter: list[str] | None) -> list[tuple[str, str]]:
     """Split what `-p` was given into names and values."""
     parts = [text.partition("=") for text in parameter or []]
     return [(name, value) for name, _, value in parts]
+
+
+def with_torch() -> None:
+    """Say that torch is loaded, where that will take seconds."""
+    if "torch" not in sys.modules:
+        typer.echo("vitscope: loading torch ...", err=True)
 
 
 app = typer.Typer(

@@ -5,8 +5,17 @@ from typing import Annotated
 
 import typer
 
-from helpers.editions.command_line import Parameterised, app, pairs, setting
+from helpers.editions.command_line import (
+    EditionName,
+    Parameterised,
+    app,
+    pairs,
+    setting,
+    with_torch,
+)
 from helpers.runtime.paths import checkout
+
+TO_REACH = "`make shell` opens a shell that knows vitscope and papermill"
 
 
 @app.command(cls=Parameterised)
@@ -47,20 +56,20 @@ def run(
 
     Pages whose results are up to date are not run again.
     """
-    import helpers.editions.plan_listing as plan_listing
-    import helpers.editions.smoke as smoke
-    from helpers.editions import run as runner
-    from helpers.editions.edition import DEFAULT, load
-    from helpers.editions.jobs import amend, select
+    from helpers import editions
 
     root = checkout()
-    chosen, pages = select(names or [], root)
+    chosen, pages = editions.select(names or [], root)
+    wanted = [editions.load(x, root) for x in chosen or [editions.DEFAULT]]
+    if parameter:
+        values = pairs(parameter)
+        wanted = [editions.amend(x, values, pages, root, name) for x in wanted]
+    with_torch()
+    from helpers.editions import plan_listing, smoke
+    from helpers.editions import run as runner
+
     failed = 0
-    for given in chosen or [DEFAULT]:
-        edition = load(given, root)
-        if parameter:
-            values = pairs(parameter)
-            edition = amend(edition, values, pages, root, name)
+    for edition in wanted:
         if small:
             edition = smoke.rehearsal(edition, root)
         if plan:
@@ -86,7 +95,7 @@ def inspect(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        setting("Set another parameter of the page `your_model`."),
+        setting("Set another parameter of the report."),
     ] = None,
     show: Annotated[
         bool, typer.Option("--open/--no-open", help="Open it in a browser.")
@@ -94,24 +103,27 @@ def inspect(
 ) -> None:
     """Report on one model with all measures of the book, as a page.
 
-    The report is an edition of its own; it is kept and not made anew while
+    The report is an edition of its own; it is kept and not made again while
     nothing that it depends on has changed.
     """
     import re
     import webbrowser
 
-    import helpers.editions.jobs as jobs
-    from helpers.editions import run as runner
-    from helpers.editions import site as sites
+    from helpers.editions import jobs
     from helpers.editions.edition import DEFAULT, load
 
-    root, page = checkout(), "your_model"
+    root = checkout()
+    page = jobs.inspecting(root)
     given = [("model", spec), *([("images", images)] if images else [])]
     given += pairs(parameter)
     words = ["inspect", *(value for _, value in given)]
     name = re.sub(r"[^\w]+", "-", " ".join(words)).strip("-")[-150:]
     edition = load(DEFAULT, root)
     edition = jobs.amend(edition, given, [page], root, name)
+    with_torch()
+    from helpers.editions import run as runner
+    from helpers.editions import site as sites
+
     outcome = runner.run(edition, root, [page], say=typer.echo)
     if outcome.failed:
         raise typer.Exit(1)
@@ -164,16 +176,18 @@ def sweep(
     Cells that are up to date are not run again, so that a sweep broken off
     goes on when it is started again. Exit status 1 if a cell failed.
     """
-    import helpers.editions.listings as listings
     from helpers.editions import cells as sweep_cells
-    from helpers.editions import sweep as sweeps
     from helpers.editions.edition import load
-    from helpers.runtime import devices
 
     root = checkout()
+    base = load(edition, root)
+    with_torch()
+    from helpers.editions import listings
+    from helpers.editions import sweep as sweeps
+    from helpers.runtime import devices
+
     if table:
         sweeps.check_target(table)
-    base = load(edition, root)
     cells = sweep_cells.cells(base, root, pages, over or [], pairs(parameter))
     if only:
         cells = sweep_cells.pick(cells, only)
@@ -191,20 +205,20 @@ def sweep(
 
 
 @app.command()
-def build(
-    edition: Annotated[str, typer.Argument(help="Its name.")] = "lab",
-) -> None:
+def build(edition: EditionName = "lab") -> None:
     """Make the site of an edition from its executed pages."""
-    import helpers.editions.listings as listings
-    from helpers.editions import site as sites
     from helpers.editions.edition import load
 
     root = checkout()
     found = load(edition, root)
+    with_torch()
+    from helpers.editions import listings
+    from helpers.editions import site as sites
+
     index = sites.build(found, root, say=typer.echo)
     typer.echo(listings.claims(found, root))
     typer.echo(sites.summary(found, root))
-    typer.echo(index.resolve().as_uri())
+    typer.echo(f"{index.resolve().as_uri()}\n{TO_REACH}")
 
 
 @app.command("new-edition")
@@ -221,6 +235,7 @@ def new_edition(
     images: Annotated[str, typer.Option(help="Image spec.")] = "wardrobe",
 ) -> None:
     """Write the file of an edition with your models, to edit and to run."""
+    with_torch()
     from helpers.editions.new_edition import called, write
 
     specs = [spec.strip() for spec in models.split(",") if spec.strip()]

@@ -44,9 +44,27 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Look at everything, one finding after the other."""
     yield from _versions()
-    yield from _machine()
     yield from _tools()
+    yield from _machine()
     yield from _data()
+
+
+def next_step(wrong: int) -> str:
+    """Say what to do after the examination.
+
+    Args:
+        wrong: how many findings must be mended.
+    """
+    if wrong:
+        return "mend what is marked WRONG, then `vitscope doctor` again"
+    if not shutil.which("vitscope"):
+        return (
+            "`make shell`, or `source .venv/bin/activate`: your shell does "
+            "not know vitscope and papermill yet"
+        )
+    if not (checkout() / "_build/editions/lab/html/index.html").is_file():
+        return "`make book` runs the book and builds its site"
+    return "`make serve` shows the site; `vitscope inspect SPEC` a model"
 
 
 def _versions() -> Iterator[Finding]:

@@ -28,8 +28,6 @@ FOLDER = DATA / "editions"
 DEFAULT = "lab"
 OWN = "own"
 KEYS = ("title", "parameters", "pages", "left_out")
-BACK = ("claims", "execution")
-"""The pages that read the ledger: they run when all others are done."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From an edition to its pages, with every parameter checked."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,18 @@ from typing import Any
 from nbformat import NotebookNode
 
 import helpers.editions.notebooks as notebooks
-from helpers.editions.edition import BACK, OWN, Edition, names, own_name
-from helpers.editions.parameters import Check, check, checks, of
+from helpers.editions.edition import OWN, Edition, names, own_name
+from helpers.editions.parameters import (
+    INSPECTED,
+    Check,
+    Parameter,
+    check,
+    checks,
+    of,
+)
 from helpers.runtime.errors import unknown
+
+_LEDGER = re.compile(r"\bclaims\.ledger\(|\bVITSCOPE_LEDGER\b")
 
 
 @dataclass(frozen=True)
@@ -21,15 +31,43 @@ class Job:
         page: its name.
         source: its `.md` file.
         notebook: that file as a notebook, prose in MyST.
-        parameters: the value of every parameter of the page.
-        overrides: those values that are not the page's own.
+        declared: the page's parameters.
+        parameters: the value of each.
     """
 
     page: str
     source: Path
     notebook: NotebookNode
+    declared: dict[str, Parameter]
     parameters: dict[str, Any]
-    overrides: dict[str, Any]
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Those values that are not the page's own."""
+        return {
+            name: value
+            for name, value in self.parameters.items()
+            if value != self.declared[name].default
+        }
+
+    @property
+    def is_back(self) -> bool:
+        """Tell whether it reads the ledger, so runs after all others."""
+        return bool(_LEDGER.search(notebooks.code(self.notebook)))
+
+    def specs(self, kind: str) -> list[str]:
+        """List the specs that it is given, each once.
+
+        Args:
+            kind: how the comments start, `model spec` or `image spec`.
+        """
+        named = [
+            spec
+            for own in self.declared.values()
+            if own.help.startswith(kind)
+            for spec in own.specs(self.parameters)
+        ]
+        return list(dict.fromkeys(named))
 
 
 def sources(root: Path) -> dict[str, tuple[Path, NotebookNode]]:
@@ -43,6 +81,18 @@ def sources(root: Path) -> dict[str, tuple[Path, NotebookNode]]:
         for page, found in read.items()
         if notebooks.has_code(found[1])
     }
+
+
+def inspecting(root: Path) -> str:
+    """Return the page that reports on one model.
+
+    Raises:
+        ValueError: no page of this book has a parameter for it.
+    """
+    for page, (_, notebook) in sources(root).items():
+        if INSPECTED in [own.role for own in of(notebook, page).values()]:
+            return page
+    raise ValueError(f"no page of {root} has a `model spec ({INSPECTED})`")
 
 
 def select(given: Iterable[str], root: Path) -> tuple[list[str], list[str]]:
@@ -120,9 +170,9 @@ def plan(
         book, the pages that read the ledger last.
 
     Raises:
-        ValueError: an unknown page or parameter, a wrong type, or an invalid
-            specification, naming the nearest valid choice; a page that the
-            edition leaves out.
+        ValueError: an unknown page or parameter, a wrong type, a value out
+            of range or an invalid specification, naming the nearest valid
+            choice; a page that the edition leaves out.
     """
     if validators is None:
         validators = checks()
@@ -151,6 +201,5 @@ def plan(
         values |= edition.pages.get(page, {})
         if not pages or page in pages:
             check(page, own, values, validators)
-        changed = {k: v for k, v in values.items() if v != own[k].default}
-        jobs.append(Job(page, source, notebook, values, changed))
-    return sorted(jobs, key=lambda job: job.page in BACK)
+        jobs.append(Job(page, source, notebook, own, values))
+    return sorted(jobs, key=lambda job: job.is_back)

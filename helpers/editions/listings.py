@@ -1,16 +1,36 @@
-"""What the command line lists, as text in columns."""
+"""What the command line lists, as text in columns.
+
+All but the search in timm do without torch, which takes seconds to load.
+"""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import yaml
 
 import helpers.editions.jobs as jobs
 import helpers.editions.notebooks as notebooks
 import helpers.editions.parameters as parameters
-from helpers.editions.columns import table
+from helpers.editions.columns import effect, table
 from helpers.editions.edition import Edition
 from helpers.runtime.errors import unknown
+from helpers.runtime.paths import DATA, runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUNDLED = (
+    ("wardrobe", 100, 50_000, 10_240, "", "MIT (Fashion-MNIST, Zalando SE)"),
+    ("digits", 10, 1_438, 359, "", "CC BY 4.0"),
+    ("fashion_mnist", 10, 16_000, 4_000, "", "MIT"),
+)
+"""The bundled image sets, their classes and sizes; a test counts them."""
+VARIANTS = ("unseen_fabrics", "unseen_backgrounds", "no_background", "sketch")
+CORRUPTIONS = (
+    "contrast-3", "gaussian_noise-3", "motion_blur-3", "snow-3",
+    "speckle_noise-3",
+)  # fmt: skip
 
 
 def chapters(root: Path) -> str:
@@ -28,62 +48,58 @@ def chapters(root: Path) -> str:
 
 
 def zoo() -> str:
-    """List the bundled models with their size and accuracies."""
-    from helpers.models.zoo import cards
+    """List the bundled models, those trained here and those released.
 
-    lines = [("model", "parameters", "garments: kNN", "linear", "")]
-    for name, card in cards().items():
-        knn, linear = (
-            f"{card['accuracy'][probe]['garment']:.1%}"
-            for probe in ("knn", "linear")
-        )
-        size = f"{card['parameters']:,}"
-        draft = "draft" if card["draft"] else ""
-        lines.append((f"lab/{name}", size, knn, linear, draft))
-    return (
-        f"{table(lines)}\n\n{_natural()}\n\n{_releases()}\n\n"
-        "Also any timm name (`vitscope models vit_small` searches),\n"
-        "NAME?random for untrained weights, NAME@FILE for a checkpoint."
-    )
-
-
-def _natural() -> str:
-    """List the models that were trained on photographs here."""
-    from helpers.lab.architectures import NATURAL
-    from helpers.models.zoo import cards
-
-    lines = [("model", "classes: kNN", "linear", "")]
-    for name, card in cards(NATURAL).items():
-        knn, linear = (
-            f"{card['accuracy'][probe]['class']:.1%}"
-            for probe in ("knn", "linear")
-        )
-        lines.append((name, knn, linear, "draft" if card["draft"] else ""))
-    if len(lines) == 1:
-        return "natural/NAME: `vitscope train natural` trains these"
-    return table(lines)
-
-
-def _releases() -> str:
-    """List the authors' checkpoints with size, accuracy and licence."""
+    Their cards are read as they lie there, without torch.
+    """
     from helpers.models.releases import RELEASES
 
-    lines = [("model", "download", "ImageNet", "licence", "")]
-    for name, release in RELEASES.items():
-        lines.append(
-            (
-                f"release/{name}",
-                f"about {release.megabytes} MB",
-                f"{release.top1:.1f}%" if release.top1 else "",
-                release.terms,
-                release.title,
-            )
+    lines = [("model", "parameters", "garments: kNN", "linear", "")]
+    lines += [
+        (f"lab/{name}", f"{card['parameters']:,}", *_scores(card, "garment"))
+        for name, card in _cards(DATA / "zoo").items()
+    ]
+    natural = [("model", "classes: kNN", "linear", "")]
+    natural += [
+        (name, *_scores(card, "class"))
+        for name, card in _cards(runs() / "natural" / "zoo").items()
+    ]
+    released = [("model", "download", "ImageNet", "licence", "")]
+    released += [
+        (
+            f"release/{name}",
+            f"about {release.megabytes} MB",
+            f"{release.top1:.1f}%" if release.top1 else "",
+            release.terms,
+            release.title,
         )
-    return table(lines)
+        for name, release in RELEASES.items()
+    ]
+    none = "natural/NAME: `vitscope train natural` trains these"
+    parts = [
+        table(lines),
+        table(natural) if len(natural) > 1 else none,
+        table(released),
+        "Also any timm name (`vitscope models vit_small` searches),\n"
+        "NAME?random for untrained weights, NAME@FILE for a checkpoint.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _cards(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / "zoo.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _scores(card: dict[str, Any], target: str) -> tuple[str, str, str]:
+    knn, linear = (
+        f"{card['accuracy'][probe][target]:.1%}" for probe in ("knn", "linear")
+    )
+    return knn, linear, "draft" if card["draft"] else ""
 
 
 def timm_models(pattern: str) -> str:
-    """List the timm models whose name holds `pattern`.
+    """List the timm models whose name holds `pattern`; this brings torch.
 
     Raises:
         ValueError: there is none; names the nearest.
@@ -98,18 +114,13 @@ def timm_models(pattern: str) -> str:
 
 
 def datasets() -> str:
-    """List the image sets with their sizes and licences."""
-    from helpers import images
-    from helpers.images import hub, lab, specs, torchvision
-    from helpers.lab import wardrobe
+    """List the image sets with their sizes and licences, without torch."""
+    from helpers.images import hub, torchvision
 
     lines: list[tuple[object, ...]] = [
         ("images", "classes", "train", "test", "download", "licence")
     ]
-    for spec in ("wardrobe", *lab.BUNDLED):
-        train, test = (images.load(spec, split) for split in specs.SPLITS)
-        sizes = (len(test.class_names), len(train), len(test))
-        lines.append((spec, *sizes, "", test.licence))
+    lines += BUNDLED
     for name, known in hub.ALIASES.items():
         sizes = (known.classes, known.train, known.test)
         lines.append((name, *sizes, f"{known.gigabytes} GB", known.licence))
@@ -117,37 +128,29 @@ def datasets() -> str:
         (f"torchvision:{name}", f"{known.gigabytes} GB", known.licence)
         for name, known in torchvision.READERS.items()
     ]
-    variants = ", ".join(v for v in wardrobe.VARIANTS if v != "none")
     return (
         f"{table(lines)}\n\n{table(more)}\n\n"
-        f"wardrobe:<variant>, one of {variants}\n"
+        f"wardrobe:<variant>, one of {', '.join(VARIANTS)},\n"
+        f"or a severity from 1 to 5: {', '.join(CORRUPTIONS)}\n"
         "folder:<path>, one folder a class; imagenet:<path>, ImageNet's\n"
         "parquet:<path>; hf:<owner>/<name>, parquet files of the hub\n"
         "Licences as the authors state them; read theirs before use."
     )
 
 
-def sweep(joined: pd.DataFrame) -> str:
+def sweep(joined: "pd.DataFrame") -> str:
     """List the joined table of a sweep, effects rounded."""
     swept = [c for c in joined if c not in ("effect", "low", "high", "note")]
     lines: list[list[object]] = [[*swept, "effect"]]
     for row in joined.to_dict("records"):
         values = [row[name] for name in swept]
-        effect = ""
-        if pd.notna(row["effect"]):
-            effect = (
-                f"{row['effect']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-            )
-        lines.append(
-            ["" if v is None or v != v else v for v in values] + [effect]
-        )
+        shown = ["" if v is None or v != v else v for v in values]
+        lines.append([*shown, effect(row)])
     return table(lines)
 
 
 def claims(edition: Edition, root: Path) -> str:
     """List every claim with its verdict in the ledger of an edition."""
-    from helpers.claims.statements import claims as stated
-
     path = edition.folder(root) / "ledger.json"
     pages = {}
     if path.is_file():
@@ -158,12 +161,8 @@ def claims(edition: Edition, root: Path) -> str:
         for row in page["verdicts"]
     }
     lines = [("claim", "verdict", "effect", "page")]
-    for name, claim in stated().items():
-        row = verdicts.get(name, {})
-        effect = ""
-        if row.get("effect") is not None:
-            low, high = f"{row['low']:.3f}", f"{row['high']:.3f}"
-            effect = f"{row['effect']:.3f} [{low}, {high}]"
+    for claim in yaml.safe_load((DATA / "claims.yaml").read_text("utf-8")):
+        row = verdicts.get(claim["id"], {})
         verdict = row.get("verdict", "not run")
-        lines.append((name, verdict, effect, claim.page))
+        lines.append((claim["id"], verdict, effect(row), claim["page"]))
     return table(lines)

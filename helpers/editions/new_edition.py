@@ -1,19 +1,20 @@
 """A new edition: your models in the roles that the pages have for them.
 
-`ROLES` says what each page compares. A page whose roles your models cannot
-take stays as it is in the lab, and the file says why. Which model was trained
-how cannot be seen in a name: look through the file before you run it.
+The comments of a page's parameters say which model or image set may stand
+there, as in `model spec (a ResNet)`; one without a role keeps the lab's. A
+page whose roles your models cannot take stays as it is in the lab, and the
+file says why. Which model was trained how cannot be seen in a name: look
+through the file before you run it.
 """
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-import helpers.editions.cost_estimates as cost_estimates
 import helpers.editions.edition as edition
 import helpers.editions.jobs as jobs
 import helpers.editions.parameters as parameters
@@ -21,16 +22,21 @@ import helpers.editions.required_files as required_files
 import helpers.editions.results as results
 from helpers import images, models
 from helpers.editions.edition import Edition
-from helpers.editions.outlines import outline
-from helpers.editions.page_roles import KINDS, LEFT, ROLES, THREE
-from helpers.editions.parameters import Parameter
+from helpers.editions.parameters import IMAGES, MODEL, Parameter
+from helpers.editions.roles import KEPT, OPTIONAL, cast, lacking, teams_of
 from helpers.images import hub, specs
-from helpers.measures.attention_weights import obstacle
+
+COUNT = re.compile(
+    r"(labelled |training |test )?(images|scenes)\b|likewise|the same"
+)
+"""How the comment of a parameter begins that is a number of images."""
+TRAINING = ("bank", "train")
+"""How the names of those end that are numbers of training images."""
 
 HEAD = """\
 # {name}: made by `vitscope new-edition`, yours to edit.
 #
-#   vitscope run {run} --plan     what it would fetch and take
+#   vitscope run {run} --plan     what it would run and fetch
 #   vitscope run {run} --smoke    every page once, small and untrained
 #   vitscope run {run} && vitscope build {run}
 #
@@ -39,6 +45,8 @@ HEAD = """\
 title: {title}
 pages:
 """
+
+KEEPS = "{} is about the lab's own images."
 
 
 def write(name: str, specs: Sequence[str], spec: str, root: Path) -> Path:
@@ -113,73 +121,31 @@ def compose(path: Path, specs: Sequence[str], spec: str, root: Path) -> str:
         spec: image spec.
         root: the checkout.
     """
-    teams = _teams(specs)
+    teams = teams_of(specs)
     sizes = _sizes(spec)
     title = f"Inside Vision Transformers ({path.stem})"
     lines = [HEAD.format(name=path.stem, run=called(path), title=title)]
     for page, (_, notebook) in jobs.sources(root).items():
-        roles = ROLES.get(page, {})
-        lacking = {
-            KINDS[role]
-            for role in roles.values()
-            if role in KINDS and not teams[role]
-        }
-        if lacking or page in LEFT:
-            takes = LEFT.get(page) or f"needs {' and '.join(sorted(lacking))}"
-            lines += [*_comment(f"{page} {takes}."), "\n"]
-        elif roles:
-            own = parameters.of(notebook, page)
-            values = _models(roles, teams)
-            if page != "what_is_encoded_where":
-                values |= _images(own, spec, sizes)
-            block = yaml.safe_dump({page: values}, sort_keys=False)
-            body = [f"  {line}\n" for line in block.splitlines()]
-            lines += [*_notes(own, roles), *body, "\n"]
-    return "".join(lines).rstrip() + "\n"
-
-
-def _teams(specs: Sequence[str]) -> dict[str, list[str]]:
-    """Sort models by the roles that they can take."""
-    outlines = {spec: outline(spec).model for spec in specs}
-
-    def having(layer: str) -> list[str]:
-        """List models with a layer, or with blocks that have it."""
-        return [
-            spec
-            for spec, model in outlines.items()
-            if any(name.rpartition(".")[2] == layer for name in model.taps)
+        own = parameters.of(notebook, page)
+        roles = {name: p.role for name, p in own.items() if p.role}
+        kept = [
+            f"{name} ({p.default})"
+            for name, p in own.items()
+            if p.help.startswith(MODEL) and not p.role
         ]
-
-    vits = [s for s, m in outlines.items() if m.grid and not obstacle(m)]
-    depths = [len(outline(s).chosen("out")) for s in vits]
-    alike = [s for s, n in zip(vits, depths, strict=True) if n == depths[0]]
-    return {
-        "all": list(specs),
-        "vit": vits,
-        "three": alike if len(alike) >= len(THREE) else [],
-        "cls": [s for s in vits if outlines[s].has_class_token],
-        "gap": [s for s in vits if not outlines[s].has_class_token],
-        "cnn": having("stem"),
-        "mixer": having("mix"),
-    }
-
-
-def _models(
-    roles: Mapping[str, str], teams: Mapping[str, list[str]]
-) -> dict[str, Any]:
-    """Cast models; a role met again takes the next one."""
-    turns = {role: cycle(team) for role, team in teams.items() if team}
-    cast: dict[str, Any] = {}
-    for name, role in roles.items():
-        if role in KINDS:
-            cast[name] = next(turns[role])
-        elif role == "untrained":
-            cast[name] = models.untrained(cast["vit"])
-        elif role != "lab":
-            first, *rest = teams["all"]
-            parts = {"first": first, "rest": rest, "all": teams["all"]}
-            cast[name] = parts.get(role, [])
-    return cast
+        if needed := " and ".join(lacking(roles, teams)):
+            lines += [*_comment(f"{page} needs {needed}."), "\n"]
+        elif any(own[name].help.startswith(MODEL) for name in roles):
+            values = cast(own, roles, teams) | _images(own, spec, sizes)
+            block = yaml.safe_dump({page: values}, sort_keys=False)
+            note = f"From the lab: {', '.join(kept)}."
+            lines += _comment(note) if kept else []
+            lines += [*(f"  {line}\n" for line in block.splitlines()), "\n"]
+        elif kept or roles:
+            text = f"{page} takes models of a kind that no name tells: "
+            note = f"{text}{', '.join(kept)}." if kept else KEEPS.format(page)
+            lines += [*_comment(note), "\n"]
+    return "".join(lines).rstrip() + "\n"
 
 
 def _images(
@@ -187,29 +153,24 @@ def _images(
 ) -> dict[str, Any]:
     """Choose image sets, targets, and no more images than there are."""
     values: dict[str, Any] = {}
+    if KEPT in [parameter.role for parameter in own.values()]:
+        return values
     for name, parameter in own.items():
-        if parameter.help.startswith("image spec"):
-            several = [spec] if name == "datasets" else []
+        if parameter.help.startswith(IMAGES):
+            several = [] if parameter.role == OPTIONAL else [spec]
             values[name] = spec if parameter.kind == "str" else several
         elif name in ("target", "targets"):
             values[name] = "class"
-        elif cost_estimates.is_count(parameter):
-            there = sizes.get(name.endswith(cost_estimates.TRAINING))
+        elif is_count(parameter):
+            there = sizes.get(name.endswith(TRAINING))
             if there is not None and there < parameter.default:
                 values[name] = there
     return values
 
 
-def _notes(
-    own: Mapping[str, Parameter], roles: Mapping[str, str]
-) -> list[str]:
-    """Name the models that a page keeps."""
-    kept = [
-        f"{name} ({own[name].default})"
-        for name, role in roles.items()
-        if role == "lab"
-    ]
-    return _comment(f"From the lab: {', '.join(kept)}.") if kept else []
+def is_count(own: Parameter) -> bool:
+    """Tell whether a parameter is a number of images."""
+    return own.name.startswith("num_") and bool(COUNT.match(own.help))
 
 
 def _comment(text: str) -> list[str]:
@@ -225,7 +186,7 @@ def _sizes(spec: str) -> dict[bool, int]:
     if spec in hub.ALIASES:
         known = hub.ALIASES[spec]
         return {True: known.train, False: known.test}
-    if required_files.of_images(spec, []) is not None:
+    if required_files.of_images(spec) is not None:
         return {}
     return {
         split == "train": len(images.load(spec, split))

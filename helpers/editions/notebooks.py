@@ -2,10 +2,11 @@
 
 `book/<page>.md` is the only file people edit. `book/<page>.ipynb` beside it
 is generated for Colab, GitHub and papermill: no outputs, cell ids that depend
-on the text alone, MyST rewritten as plain Markdown and an install cell that
-installs only where the helpers are missing. Equal sources give equal
-bytes, so a test can compare. Do not pair the two files with `jupytext --sync`:
-it takes the newer one, and in a fresh clone that is a matter of chance.
+on the text alone, MyST rewritten as plain Markdown, an install cell that
+installs only where the helpers are missing, and one that checks parameters.
+Equal sources give equal bytes, so a test can compare. Do not pair the two
+files with `jupytext --sync`: it takes the newer one, and in a fresh clone that
+is a matter of chance.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import yaml
 from nbformat import NotebookNode
 
 import helpers.editions.markdown as markdown
+import helpers.editions.parameters as parameters
 
 INSTALL = """\
 # Where the book's package is missing, as in Colab: install it, its models and
@@ -34,6 +36,12 @@ if util.find_spec("helpers") is None:
 from helpers.editions.provenance import environment
 
 print("This page runs on:", environment()["device"])
+"""
+CHECK = """\
+# Refuse values that this page cannot run with, before it takes its time.
+from helpers.editions.parameters import check_here
+
+check_here(globals())
 """
 
 
@@ -106,6 +114,12 @@ def _identified(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
+def code(notebook: NotebookNode) -> str:
+    """Join the code cells of a notebook; empty when it has none."""
+    cells = [c.source for c in notebook.cells if c.cell_type == "code"]
+    return "\n\n".join(cells)
+
+
 def has_code(notebook: NotebookNode) -> bool:
     """Tell whether a notebook has anything to execute."""
     return any(cell.cell_type == "code" for cell in notebook.cells)
@@ -141,10 +155,13 @@ def colab(page: Path, root: Path) -> bytes:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source)
     notebook.cells = [c for c in notebook.cells if c.source.strip()]
-    code = INSTALL.replace("URL", config["repository"]["url"]).rstrip()
-    install = nbformat.v4.new_code_cell(code)
-    install.metadata.tags = ["remove-cell"]
-    notebook.cells.insert(0, install)
+    install = INSTALL.replace("URL", config["repository"]["url"])
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    place = [parameters.TAG in each for each in tags].index(True) + 1
+    for at, source in ((place, CHECK), (0, install)):
+        cell = nbformat.v4.new_code_cell(source.rstrip())
+        cell.metadata.tags = ["remove-cell"]
+        notebook.cells.insert(at, cell)
     text: str = nbformat.writes(_identified(notebook), indent=1)
     return (text.rstrip("\n") + "\n").encode()
 

@@ -1,13 +1,22 @@
 """The parameters of a page: read them, and refuse what does not fit.
 
 papermill only logs a misspelt parameter and runs with the default. Here the
-`parameters` cell is a contract: every name, type and specification is checked
-before a kernel starts. It reads plain annotated constants, nothing computed.
+`parameters` cell is a contract: every name, type, specification and range is
+checked before a kernel starts. It reads plain annotated constants, nothing
+computed. What a comment says about its parameter:
+
+- it starts with `model spec`, `image spec`, `layer selection` or
+  `token choice`: the value is such a text;
+- `model spec (a ResNet)`, `image spec (optional)`: its role, what a new
+  edition may put there (`helpers.editions.new_edition`);
+- `(≥ 4)`, `(> 0)`, `(0 to 1)`, `(one of ridge, logistic)`: its range, of a
+  list that of each item; a bound may be another parameter or some of it, as
+  in `(≥ 2 batch_size)`.
 """
 
 import ast
 import io
-import math
+import re
 import tokenize
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,10 +26,16 @@ from typing import Any
 import yaml
 from nbformat import NotebookNode
 
+from helpers.editions.values import fits, within
 from helpers.runtime.errors import unknown
 
 TAG = "parameters"
+MODEL, IMAGES = "model spec", "image spec"
+INSPECTED = "the one inspected"
+"""The role of the model that a report is about."""
 Check = Callable[[Any], object]
+_ROLE = re.compile(rf"(?:{MODEL}|{IMAGES}) \(([^)]*)\)")
+_RANGE = re.compile(r"\(((?:[≥>] |\S+ to |one of )[^)]+)\)")
 
 
 @dataclass(frozen=True)
@@ -31,14 +46,32 @@ class Parameter:
         name: the variable's name.
         kind: its annotation, as written (`int`, `list[str]`, `str | None`).
         default: the value on the page.
-        help: the comment behind it; how it starts (`model spec`, `image
-            spec`, `layer selection`, `token choice`) says what it holds.
+        help: the comment behind it.
     """
 
     name: str
     kind: str
     default: Any
     help: str
+
+    @property
+    def role(self) -> str:
+        """What a new edition may put there; empty where it keeps the lab's."""
+        found = _ROLE.match(self.help)
+        return found[1] if found else ""
+
+    @property
+    def limits(self) -> list[str]:
+        """The ranges that the comment declares."""
+        return _RANGE.findall(self.help)
+
+    def specs(self, values: Mapping[str, Any]) -> list[str]:
+        """List the specs that this parameter has among the values of a page.
+
+        Empty for a parameter that is not given, or an empty text.
+        """
+        value = values[self.name]
+        return value if isinstance(value, list) else [value] if value else []
 
     def parse(self, text: str) -> Any:
         """Read a value given on the command line.
@@ -65,13 +98,32 @@ class Parameter:
         Raises:
             ValueError: when it has another type.
         """
-        if _fits(ast.parse(self.kind, mode="eval").body, value):
+        if fits(self.kind, value):
             return value
         raise ValueError(
             f"{page}: parameter {self.name} is {value!r} "
             f"({type(value).__name__}), but must be {self.kind}, "
             f"like {self.default!r}"
         )
+
+    def limit(self, values: Mapping[str, Any], page: str) -> None:
+        """Refuse a value outside the ranges that the comment declares.
+
+        Args:
+            values: those of all parameters of the page.
+            page: its name, for errors.
+
+        Raises:
+            ValueError: it, or an item of it, is outside.
+        """
+        value = values[self.name]
+        for text in self.limits:
+            for item in value if isinstance(value, list) else [value]:
+                if not within(text, item, values):
+                    raise ValueError(
+                        f"{page}: parameter {self.name} is {value!r}, but "
+                        f"must be {text}, like {self.default!r}"
+                    )
 
 
 def of(notebook: NotebookNode, page: str) -> dict[str, Parameter]:
@@ -92,6 +144,11 @@ def of(notebook: NotebookNode, page: str) -> dict[str, Parameter]:
         for cell in notebook.cells
         if TAG in cell.metadata.get("tags", [])
     )
+    return declared(source, page)
+
+
+def declared(source: str, page: str) -> dict[str, Parameter]:
+    """Read the source of a `parameters` cell; see `of`."""
     comments = {
         token.start[0]: token.string.lstrip("# ")
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -119,52 +176,14 @@ def of(notebook: NotebookNode, page: str) -> dict[str, Parameter]:
     return found
 
 
-_PLAIN: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (float, int),
-    "str": (str,),
-    "bool": (bool,),
-    "list": (list,),
-    "dict": (dict,),
-    "None": (type(None),),
-}
-
-
-def _fits(kind: ast.expr, value: Any) -> bool:
-    """Tell whether a value has the type; a bool or NaN is no number."""
-    match kind:
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _fits(left, value) or _fits(right, value)
-        case ast.Subscript(value=ast.Name(id="list"), slice=item):
-            return isinstance(value, list) and all(
-                _fits(item, entry) for entry in value
-            )
-        case ast.Subscript(
-            value=ast.Name(id="dict"), slice=ast.Tuple(elts=[of_key, item])
-        ):
-            return isinstance(value, dict) and all(
-                _fits(of_key, key) and _fits(item, entry)
-                for key, entry in value.items()
-            )
-        case ast.Constant(value=None):
-            return value is None
-        case ast.Name(id=name) if name in _PLAIN:
-            if isinstance(value, bool):
-                return name == "bool"
-            if isinstance(value, float) and not math.isfinite(value):
-                return False
-            return isinstance(value, _PLAIN[name])
-    raise unknown("parameter type", ast.unparse(kind), _PLAIN)
-
-
 def checks() -> dict[str, Check]:
     """Return what validates a specification, by how its comment starts."""
     from helpers import images, models
     from helpers.features import layer_selection
 
     return {
-        "model spec": models.check,
-        "image spec": images.check,
+        MODEL: models.check,
+        IMAGES: images.check,
         "layer selection": layer_selection.check_selection,
         "token choice": layer_selection.check_tokens,
     }
@@ -186,8 +205,8 @@ def check(
             parameter starts; each item of a list is validated.
 
     Raises:
-        ValueError: for an unknown name, a wrong type or an invalid
-            specification, naming the nearest valid choice.
+        ValueError: for an unknown name, a wrong type, a value out of range or
+            an invalid specification, naming the nearest valid choice.
     """
     for name, value in values.items():
         if name not in declared:
@@ -203,3 +222,26 @@ def check(
                         raise type(error)(
                             f"{page}: parameter {name}: {error}"
                         ) from error
+        parameter.limit(values, page)
+
+
+def check_here(names: Mapping[str, Any]) -> None:
+    """Refuse values that the page of this notebook cannot run with.
+
+    For papermill alone, and for a reader who edits the cell: the comments are
+    read from the input history of the kernel.
+
+    Args:
+        names: the global names of the notebook.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    for source in reversed(names.get("In", [])):
+        with suppress(ValueError, SyntaxError, tokenize.TokenError):
+            if own := declared(source, "this page"):
+                break
+    else:
+        return
+    values = {name: names[name] for name in own}
+    check("this page", own, values, checks())

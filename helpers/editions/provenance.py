@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.editions.edition import BACK
+from helpers.editions import notebooks
 from helpers.editions.jobs import Job
+from helpers.editions.used import closure
 from helpers.runtime.paths import DATA, runs
 
 VERSIONS = ("torch", "timm")
@@ -35,26 +36,26 @@ def inputs(job: Job, rows: Mapping[str, Any]) -> dict[str, str]:
 
     Args:
         job: the page.
-        rows: the ledger's rows, which the pages at the back depend on.
+        rows: the ledger's rows of the pages before it (`results.front`),
+            which the pages at the back depend on.
 
     Returns:
         Part (source, parameters, helpers, data, versions, ledger) to digest.
     """
-    package = Path(__file__).resolve().parents[1]
     source = job.source.read_text("utf-8")
+    code = notebooks.code(job.notebook)
     values = json.dumps(job.parameters, sort_keys=True)
     parts = {
         "source": _digest([source]),
         "parameters": _digest([values]),
-        "helpers": _digest(map(_content, sorted(package.rglob("*.py")))),
+        "helpers": _digest(map(_content, closure(code))),
         "data": _digest(_data(source + values, job.parameters)),
         "versions": " ".join(
             f"{name} {importlib.metadata.version(name)}" for name in VERSIONS
         ),
     }
-    if job.page in BACK:
-        front = {page: rows[page] for page in rows if page not in BACK}
-        parts["ledger"] = _digest([json.dumps(front, sort_keys=True)])
+    if job.is_back:
+        parts["ledger"] = _digest([json.dumps(rows, sort_keys=True)])
     return parts
 
 

@@ -9,17 +9,16 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import helpers
 import helpers.editions.edition as edition
-import helpers.editions.parameters as parameters
 import helpers.editions.results as results
 from helpers.claims import published
-from helpers.editions.edition import BACK, FOLDER, Edition
-from helpers.editions.jobs import Job, plan
+from helpers.editions.edition import FOLDER, Edition
+from helpers.editions.jobs import plan
+from helpers.editions.parameters import MODEL
 
 NEVER = {
     edition.DEFAULT: "every reader runs it; its numbers are on the pages",
@@ -51,8 +50,7 @@ def publish(edition: Edition, root: Path) -> Path:
             "are, so that others can run them"
         )
     folder = edition.folder(root)
-    jobs = plan(edition, root, validators={})
-    jobs = [job for job in jobs if job.page not in BACK]
+    jobs = [j for j in plan(edition, root, validators={}) if not j.is_back]
     rows = results.ledger(edition, folder, jobs)["pages"]
     if lacking := [job.page for job in jobs if job.page not in rows]:
         raise ValueError(
@@ -67,13 +65,14 @@ def publish(edition: Edition, root: Path) -> Path:
             writer.writerow({"page": page} | short)
     kept = ("seconds", "parameters")
     seen = [row["environment"] for row in rows.values()]
+    specs = {spec for job in jobs for spec in job.specs(MODEL)}
     origin = {
         "edition": name,
         "version": helpers.__version__,
         "environment": {
             key: sorted({found[key] for found in seen}) for key in seen[0]
         },
-        "models": {spec: identity(spec) for spec in _models(jobs)},
+        "models": {spec: identity(spec) for spec in sorted(specs)},
         "pages": {p: {k: row[k] for k in kept} for p, row in rows.items()},
     }
     target = root / "data" / "results" / name
@@ -86,17 +85,6 @@ def publish(edition: Edition, root: Path) -> Path:
 def _short(value: Any) -> Any:
     """Write a number with six digits."""
     return f"{value:.6g}" if isinstance(value, float) else value
-
-
-def _models(jobs: Sequence[Job]) -> list[str]:
-    """List the model specs that pages were given, sorted."""
-    found: set[str] = set()
-    for job in jobs:
-        for own in parameters.of(job.notebook, job.page).values():
-            value = job.parameters[own.name]
-            if own.help.startswith("model spec") and value:
-                found |= set(value if isinstance(value, list) else [value])
-    return sorted(found)
 
 
 def identity(spec: str) -> dict[str, Any]:

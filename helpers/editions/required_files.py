@@ -5,33 +5,20 @@ timm count four bytes a parameter. Nothing is fetched and nobody is asked.
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+import torch
 
 from helpers import models
 from helpers.images import hub
 from helpers.images.specs import parse
-from helpers.models import releases, vision_model
+from helpers.models import VisionModel, releases, vision_model
 
 GB = 1e9
-BYTES = 4  # of a number in single precision
+BYTES = 4  # of a weight in single precision
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Images that a page asks for.
-
-    Attributes:
-        spec: image set.
-        train: training images, 0 for none.
-        test: test images.
-    """
-
-    spec: str
-    train: int
-    test: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,7 @@ class Item:
 
     Attributes:
         what: a model or image spec.
-        size: in bytes, about; None where it is not known.
+        size: in bytes; None where it is not known.
         here: bytes of it that are here.
         note: what to know of it.
     """
@@ -56,7 +43,18 @@ class Item:
         return max(0.0, (self.size or 0.0) - self.here)
 
 
-def of_model(spec: str, parameters: int) -> Item | None:
+@cache
+def bare(spec: str) -> VisionModel:
+    """Build a model without memory for its weights, on torch's `meta` device.
+
+    Raises:
+        ValueError: an unknown spec.
+    """
+    with torch.device("meta"):
+        return models.load(models.untrained(spec), "meta")
+
+
+def of_model(spec: str) -> Item | None:
     """Say what the weights of a model are to fetch; None where none are."""
     name = spec.partition("?")[0]
     if spec == models.untrained(spec) or "@" in name:
@@ -68,7 +66,7 @@ def of_model(spec: str, parameters: int) -> Item | None:
     import timm
     from huggingface_hub import try_to_load_from_cache
 
-    size = float(BYTES * parameters)
+    size = float(BYTES * bare(spec).num_parameters)
     repo = getattr(timm.get_pretrained_cfg(name), "hf_hub_id", None)
     kept = repo and any(
         isinstance(try_to_load_from_cache(repo, file), str) for file in WEIGHTS
@@ -88,13 +86,11 @@ def _release(spec: str, name: str) -> Item:
     return Item(spec, release.megabytes * 1e6, sum(here), release.terms)
 
 
-def of_images(spec: str, draws: Iterable[Draw]) -> Item | None:
+def of_images(spec: str) -> Item | None:
     """Say what an image set is to fetch; None where it is here.
 
-    Args:
-        spec: image set.
-        draws: what pages ask of it. The files that a smaller sample needs
-            are among those of a larger one, so the largest counts.
+    Of a set that is not fetched whole it depends on the images drawn how much
+    is fetched: its size is not known then, and the note says the most.
     """
     try:
         source = parse(spec)
@@ -105,15 +101,9 @@ def of_images(spec: str, draws: Iterable[Draw]) -> Item | None:
     here = _in_hub_cache(source.repo) if source.repo else 0.0
     if source.gigabytes is None:
         return Item(spec, None, here, source.note)
-    whole, known = source.gigabytes * GB, hub.ALIASES.get(spec)
-    if not known or whole <= hub.WHOLE:
-        return Item(spec, whole, here, source.note)
-    asked = [Draw(spec, 0, 0), *draws]
-    train = hub.SPARE * max(draw.train for draw in asked)
-    test = hub.SPARE * max(draw.test for draw in asked)
-    wanted = min(known.train, train) + min(known.test, test)
-    share = wanted / (known.train + known.test)
-    return Item(spec, whole * share, here, f"{share:.0%} of it")
+    if spec in hub.ALIASES and source.gigabytes * GB > hub.WHOLE:
+        return Item(spec, None, here, f"a part of {source.gigabytes} GB")
+    return Item(spec, source.gigabytes * GB, here, source.note)
 
 
 def _in_hub_cache(repo: str) -> float:

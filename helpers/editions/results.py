@@ -56,7 +56,7 @@ def changes(folder: Path, job: Job, rows: Mapping[str, Any]) -> list[str]:
     Args:
         folder: the edition's folder.
         job: the page.
-        rows: the ledger's rows of the pages before it.
+        rows: the ledger's rows of the pages before it, see `front`.
     """
     kept = record(folder, job)
     if not kept:
@@ -79,7 +79,7 @@ def ledger(
 
     rows: dict[str, Any] = {}
     for job in jobs:
-        if not changes(folder, job, rows):
+        if not changes(folder, job, front(rows, jobs)):
             notebook = nbformat.read(executed(folder, job), as_version=4)
             kept = notebook.metadata.vitscope
             rows[job.page] = {
@@ -89,6 +89,12 @@ def ledger(
                 "environment": kept.environment,
             }
     return {"edition": edition.name, "pages": rows}
+
+
+def front(rows: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, Any]:
+    """Choose the ledger's rows of those pages that do not read it."""
+    pages = [job.page for job in jobs if not job.is_back]
+    return {page: rows[page] for page in pages if page in rows}
 
 
 def write(path: Path, text: str) -> None:

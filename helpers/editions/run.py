@@ -1,9 +1,9 @@
 """Run pages: one papermill process each, whole results or none.
 
 An executed page carries what it was made from; it is used again until its
-source, its parameters, the helpers, the data and models it names, or the
-versions of torch and timm change. Results appear by one rename, so a run can
-be killed at any moment and started again. For a single run of a single page
+source, its parameters, the modules it imports, the data and models it names,
+or the versions of torch and timm change. Results appear by one rename, so a
+run can be killed at any moment and started again. For a single run of a page
 into a file of your own, plain `papermill book/<page>.ipynb out.ipynb` will do.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import helpers.editions.provenance as provenance
 import helpers.editions.results as results
-from helpers.editions.edition import BACK, Edition
+from helpers.editions.edition import Edition
 from helpers.editions.failures import Failure
 from helpers.editions.jobs import plan
 from helpers.editions.worker_pool import Task, execute
@@ -74,20 +74,20 @@ def run(
         for last in (False, True):
             book = results.ledger(edition, folder, jobs)
             _write_ledger(folder, book)
+            rows = results.front(book["pages"], jobs)
             group = [
                 job
                 for job in jobs
-                if (job.page in BACK) == last
-                and (not pages or job.page in pages)
+                if job.is_back == last and (not pages or job.page in pages)
             ]
             due = [
                 job
                 for job in group
-                if force or results.changes(folder, job, book["pages"])
+                if force or results.changes(folder, job, rows)
             ]
             outcome.reused += [job.page for job in group if job not in due]
             tasks = [
-                Task(j.page, folder, j, provenance.inputs(j, book["pages"]))
+                Task(j.page, folder, j, provenance.inputs(j, rows))
                 for j in due
             ]
             with closing(execute(tasks, workers)) as ended:

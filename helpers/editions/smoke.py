@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import helpers.editions.jobs as jobs
-import helpers.editions.parameters as parameters
 from helpers import models
 from helpers.editions.edition import Edition, load, own_name
-from helpers.editions.parameters import Parameter
+from helpers.editions.parameters import IMAGES, MODEL, Parameter
 from helpers.lab import wardrobe
 
 SMALL = "smoke"
@@ -45,9 +44,10 @@ def rehearsal(edition: Edition, root: Path) -> Edition:
     small = {job.page: job.parameters for job in jobs.plan(tests, root)}
     pages = {
         job.page: {
-            own.name: _value(own, value, small[job.page][own.name])
-            for own in parameters.of(job.notebook, job.page).values()
-            for value in [job.parameters[own.name]]
+            own.name: _value(
+                own, job.parameters[own.name], small[job.page][own.name]
+            )
+            for own in job.declared.values()
         }
         for job in jobs.plan(edition, root)
     }
@@ -56,11 +56,11 @@ def rehearsal(edition: Edition, root: Path) -> Edition:
 
 def _value(own: Parameter, value: Any, small: Any) -> Any:
     """Choose between the edition's value and the one for tests."""
-    if own.help.startswith("model spec"):
+    if own.help.startswith(MODEL):
         return _each(models.untrained, value)
-    if own.help.startswith("image spec") and isinstance(value, list):
+    images = own.help.startswith(IMAGES)
+    if images and isinstance(value, list):
         return _as_many([*small, *own.default], len(value))
-    images = own.help.startswith("image spec")
     if images or own.kind in NUMBERS or own.name.startswith("target"):
         return small
     return value

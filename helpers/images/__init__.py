@@ -6,7 +6,14 @@
 - `TooFewError`: more images were asked for than there are.
 """
 
-from helpers.images.image_set import Images
-from helpers.images.specs import TooFewError, check, load
+from typing import TYPE_CHECKING
+
+from helpers.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from helpers.images.image_set import Images
+    from helpers.images.specs import TooFewError, check, load
+else:
+    __getattr__ = lazy(__name__)
 
 __all__ = ["Images", "TooFewError", "check", "load"]

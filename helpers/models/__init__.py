@@ -9,7 +9,14 @@
 The models trained here are in `helpers.models.zoo`.
 """
 
-from helpers.models.specs import check, load, untrained
-from helpers.models.vision_model import VisionModel, wrap
+from typing import TYPE_CHECKING
+
+from helpers.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from helpers.models.specs import check, load, untrained
+    from helpers.models.vision_model import VisionModel, wrap
+else:
+    __getattr__ = lazy(__name__)
 
 __all__ = ["VisionModel", "check", "load", "untrained", "wrap"]

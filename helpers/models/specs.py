@@ -215,5 +215,5 @@ def _open_branches(module: nn.Module) -> None:
     for block in module.modules():
         if isinstance(block, (BasicBlock, Bottleneck)):
             last = getattr(block, "bn3", None) or block.bn2
-            if not last.weight.any():
+            if not last.weight.is_meta and not last.weight.any():
                 nn.init.ones_(last.weight)

@@ -1,15 +1,20 @@
 import errno
 import math
+import shutil
+import subprocess
+import sys
 import webbrowser
 
 import pytest
 from typer.testing import CliRunner
 
 from helpers import __main__ as cli
-from helpers import editions, training
-from helpers.editions import commands, doctor, parameters, site
+from helpers import editions, images, training
+from helpers.editions import commands, doctor, listings, parameters, site
 from helpers.editions import run as runner
 from helpers.editions.run import Outcome
+from helpers.images import specs
+from helpers.lab import wardrobe
 from tests import minibook
 
 
@@ -32,6 +37,8 @@ def vitscope(*words):
         (["run", "frist"], "edition or page 'frist'; nearest: 'first'"),
         (["run", "first", "-p", "num_image", "3"], "nearest: 'num_images'"),
         (["run", "-p", "num_images", "many"], "must be int, like 4"),
+        (["run", "-p", "num_images", "0"], "is 0, but must be ≥ 1, like 4"),
+        (["run", "--plan", "-p", "scale", "11"], "must be 0 to 10, like 1.0"),
         (["run", "-p", "num_images"], "-p takes a name and a value"),
         (["run", "-p", "num_images=3", "first"], "takes a name and a value"),
         (["run", "-p", "num_images", "1.5"], "is 1.5 (float), but must be"),
@@ -71,7 +78,7 @@ def test_plan_says_what_would_run(book):
         "    set     num_images=9",
     ]
     assert "second" not in result.stdout
-    assert "1 pages to run" in result.stdout
+    assert "1 page to run" in result.stdout
     assert not (book / "_build").exists()
 
 
@@ -185,6 +192,54 @@ def test_lists():
     assert "NAME?random" in vitscope("models").stdout
 
 
+def test_the_list_of_image_sets_tells_what_there_is():
+    for spec, classes, *sizes, size, _ in listings.BUNDLED:
+        sets = [images.load(spec, split) for split in specs.SPLITS]
+        assert sizes == [len(found) for found in sets]
+        assert (classes, size) == (len(sets[0].class_names), "")
+    kept = [spec for spec, *_ in listings.BUNDLED]
+    assert kept == ["wardrobe", *specs.BUNDLED]
+    corrupted = [v for v in wardrobe.VARIANTS if v.endswith("-3")]
+    assert list(listings.CORRUPTIONS) == corrupted
+    plain = [v for v in wardrobe.VARIANTS if "-" not in v and v != "none"]
+    assert list(listings.VARIANTS) == plain
+
+
+QUICK = """
+import sys
+from typer.testing import CliRunner
+from helpers.__main__ import app
+
+for words in (
+    "--help", "models", "chapters", "datasets", "claims", "claims smok",
+    "run frist", "run intro -p vitt 3", "build smok", "train", "publish smok",
+    "sweep mixers --edition smok", "run --help",
+):
+    result = CliRunner().invoke(app, words.split())
+    assert result.exit_code in (0, 2), (words, result.output)
+    assert result.output, words
+    assert "torch" not in sys.modules, words
+"""
+
+
+def test_commands_that_compute_nothing_do_without_torch():
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_that_need_torch_say_so_first():
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "models", "vit_smal_"],
+        capture_output=True,
+        text=True,
+    )
+    first, last = done.stderr.splitlines()
+    assert first == "vitscope: loading torch ..."
+    assert last.startswith("vitscope: unknown timm model")
+
+
 def test_claims(book):
     result = vitscope("claims")
     assert result.exit_code == 0, result.output
@@ -238,11 +293,27 @@ def test_doctor_tells_what_is_wrong(monkeypatch):
         doctor.Finding("chromium", "missing", "only for tests", needed=False),
     ]
     monkeypatch.setattr(doctor, "examine", lambda: iter(found))
-    assert vitscope("doctor").exit_code == 0
+    result = vitscope("doctor")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1].startswith("next: `make ")
     found.append(doctor.Finding("timm", "0.9", "timm 1.0.21 is needed"))
     result = vitscope("doctor")
     assert result.exit_code == 1
     assert "WRONG  timm: 0.9  (timm 1.0.21 is needed)" in result.stdout
+    assert "next: mend what is marked WRONG" in result.stdout
+
+
+def test_doctor_names_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "make shell" in doctor.next_step(0)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert "make book" in doctor.next_step(0)
+    index = tmp_path / "_build/editions/lab/html/index.html"
+    index.parent.mkdir(parents=True)
+    index.touch()
+    assert "make serve" in doctor.next_step(0)
+    assert "WRONG" in doctor.next_step(1)
 
 
 def test_doctor_finds_old_versions_and_damaged_models(monkeypatch):

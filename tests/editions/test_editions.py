@@ -71,6 +71,8 @@ def test_pages_that_read_the_ledger_come_last(book):
         ({}, {"frist": {}}, "unknown page .* nearest: 'first'"),
         ({}, {"first": {"word": "x"}}, "unknown parameter of first 'word'"),
         ({}, {"first": {"names": "a"}}, r"must be list\[str\]"),
+        ({}, {"first": {"num_images": 0}}, "num_images is 0, but must be ≥ 1"),
+        ({}, {"first": {"scale": 10.5}}, "scale is 10.5, but must be 0 to 10"),
     ],
 )
 def test_bad_parameters_are_refused_before_anything_runs(
@@ -183,6 +185,9 @@ def test_what_a_page_depends_on(book, monkeypatch, tmp_path):
 
 
 def test_helpers_and_versions_count(book, monkeypatch):
+    page = book / "book" / "second.md"
+    text = page.read_text().replace("def half", "import helpers\n\n\ndef half")
+    page.write_text(text)
     job = plan(LAB, book)[1]
     before = provenance.inputs(job, {})
     monkeypatch.setattr(provenance, "_content", lambda path: path.name + "!")

@@ -246,3 +246,60 @@ def test_papermill_runs_the_committed_notebook(book, root):
     assert done.returncode == 0, done.stderr
     printed = nbformat.read(book / "out.ipynb", 4).cells[-1].outputs[0].text
     assert printed == "images 9 1.0 ['a', 'b'] None\n"
+
+
+PARAMETERS = (
+    "num: int = 4  # images (≥ 2 batch)\n"
+    "batch: int = 2  # images at once (> 0)\n"
+    'probe: str = "knn"  # which (one of knn, ridge)\n'
+    "ks: list[int] = [2, 3]  # neighbours (1 to 3)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, ""),
+        ({"num": 6, "batch": 3, "probe": "ridge", "ks": []}, ""),
+        ({"num": 3}, "num is 3, but must be ≥ 2 batch, like 4"),
+        ({"batch": 3}, "num is 4, but must be ≥ 2 batch"),
+        ({"batch": 0}, "batch is 0, but must be > 0"),
+        ({"probe": "svm"}, "probe is 'svm', but must be one of knn, ridge"),
+        ({"ks": [2, 4]}, r"ks is \[2, 4\], but must be 1 to 3"),
+        ({"num": "6"}, "num is '6' .str., but must be int"),
+    ],
+)
+def test_a_notebook_checks_its_values(values, message, monkeypatch):
+    monkeypatch.setattr(parameters, "checks", dict)
+    names = {"num": 4, "batch": 2, "probe": "knn", "ks": [2, 3]} | values
+    names["In"] = ["", "import os", "x: int = 7  # (≥ 9)", PARAMETERS, "%ls"]
+    names["In"] += ["# Parameters\nnum = 6", "(", "check_here(globals())"]
+    if not message:
+        return parameters.check_here(names)
+    with pytest.raises(ValueError, match=f"this page: parameter {message}"):
+        parameters.check_here(names)
+
+
+def test_outside_a_notebook_there_is_nothing_to_check():
+    parameters.check_here({"num": 4})
+
+
+def test_papermill_alone_refuses_a_value_out_of_range(book, root):
+    page = book / "book" / "first.md"
+    text = page.read_text().replace(
+        'model: str = "lab/vit_cls"', 'model: str = ""'
+    )
+    page.write_text(text.replace("model spec", "a model"))
+    source, out = book / "first.ipynb", book / "out.ipynb"
+    source.write_bytes(notebooks.colab(page, book))
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar"]
+    done = subprocess.run(
+        [*command, source, out, "-p", "num_images", "0"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.returncode
+    assert "num_images is 0, but must be ≥ 1, like 4" in done.stderr
+    cells = nbformat.read(out, 4).cells
+    assert not any("images 0" in str(cell.get("outputs")) for cell in cells)

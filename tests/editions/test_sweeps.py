@@ -79,6 +79,7 @@ def test_every_page_is_swept_over_the_parameters_it_has(book):
         (["first", "--over", "num_image=1"], "nearest: 'num_images'"),
         (["first", "--over", "num_images=1,two"], "is 'two' (str), but must"),
         (["first", "--over", "num_images=1,"], "takes NAME=A,B,C"),
+        (["first", "--over", "scale=1,-2"], "is -2, but must be 0 to 10"),
         (["first", "--over", "scale"], "takes NAME=A,B,C"),
         (["first", "--over", "scale=1,1"], "with different values"),
         (["first", "--over", "scale=1", "--over", "scale=2"], "twice"),

@@ -12,13 +12,14 @@ import pytest
 
 from helpers import editions
 from helpers.editions import notebooks, parameters
-from helpers.editions.edition import BACK
 from helpers.editions.notebooks import contents, has_code, read
+from helpers.editions.roles import KEPT, teams_of
 from helpers.runtime.paths import checkout
 
 ROOT = checkout()
 PAGES = contents(ROOT)
 CODE = [page for page, source in PAGES.items() if has_code(read(source))]
+BACK = ("claims", "execution")
 CHAPTERS = [page for page in CODE if page not in BACK]
 
 MAX_LINES = 30
@@ -117,6 +118,26 @@ def test_committed_notebook_equals_its_source(page):
     )
 
 
+NUMBERS = ("int", "float", "list[int]", "list[float]")
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_numbers_out_of_range_are_refused(page):
+    """Of a number below zero, and of sets too small for one minibatch."""
+    declared = parameters.of(read(PAGES[page]), page)
+    defaults = {name: own.default for name, own in declared.items()}
+    parameters.check(page, declared, defaults, {})
+    for name, own in declared.items():
+        if own.kind in NUMBERS:
+            values = defaults | {name: [-1] if "list" in own.kind else -1}
+            with pytest.raises(ValueError, match=f"{name} is .* but must be"):
+                parameters.check(page, declared, values, {})
+    if "HSIC" in getattr(declared.get("batch_size"), "help", ""):
+        for odd in ({"batch_size": 3}, {"num_images": 0}, {"num_images": 7}):
+            with pytest.raises(ValueError, match="but must be"):
+                parameters.check(page, declared, defaults | odd, {})
+
+
 def test_no_notebook_without_a_page():
     twins = {path.stem for path in (ROOT / "book").glob("*.ipynb")}
     assert twins == set(CODE)
@@ -124,6 +145,12 @@ def test_no_notebook_without_a_page():
 
 def test_every_page_is_in_the_contents():
     assert {path.stem for path in (ROOT / "book").glob("*.md")} == set(PAGES)
+
+
+def test_the_pages_that_read_the_ledger_come_last():
+    jobs = editions.plan(editions.load("lab", ROOT), ROOT, validators={})
+    assert tuple(job.page for job in jobs if job.is_back) == BACK
+    assert tuple(job.page for job in jobs[-2:]) == BACK
 
 
 @pytest.mark.parametrize("page", CODE)
@@ -165,6 +192,11 @@ def test_one_parameters_cell_comes_first(page):
 def test_parameters_are_typed_and_explained(page):
     for parameter in parameters.of(read(PAGES[page]), page).values():
         assert parameter.help, f"{parameter.name} has no comment"
+        bare = parameter.kind in NUMBERS and not parameter.limits
+        assert not bare, f"{parameter.name} declares no range"
+        assert parameter.role in ("", KEPT, *teams_of(["lab/vit_cls"]))
+        odd = re.sub(r"\([^()]*\)", "", parameter.help)
+        assert not re.search("[()≥<>]", odd), "not read as range or role"
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
