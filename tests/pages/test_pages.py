@@ -199,6 +199,58 @@ def test_parameters_are_typed_and_explained(page):
         assert not re.search("[()≥<>]", odd), "not read as range or role"
 
 
+FORMS = {
+    *("lines", "bars", "heatmap", "frames", "overlays", "pictures"),
+    "token_maps",
+}
+
+
+def names_in(tree):
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+
+
+def measuring_names(trees):
+    """Helpers that a page imports, and its own functions that use them."""
+    found = {
+        alias.asname or alias.name
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("helpers")
+        for alias in node.names
+    } - {"charts"}
+    own = [
+        node
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    for _ in own:
+        found |= {f.name for f in own if names_in(f) & found}
+    return found
+
+
+def draws(tree):
+    """Tell whether a cell ends by drawing a chart."""
+    return isinstance(tree.body[-1], ast.Expr) and any(
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr in FORMS) == ("charts", True)
+        for node in ast.walk(tree.body[-1])
+    )
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_cells_that_only_draw_are_folded(page):
+    cells = code_cells(page)
+    trees = [ast.parse(cell.source) for cell in cells]
+    measuring = measuring_names(trees)
+    for cell, tree in zip(cells, trees, strict=True):
+        only_draws = draws(tree) and not names_in(tree) & measuring
+        folded = "hide-input" in cell.metadata.get("tags", [])
+        assert folded == only_draws, cell.source
+
+
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_cells_are_short(page):
     sizes = [len(lines(cell)) for cell in code_cells(page)]
