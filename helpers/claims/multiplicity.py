@@ -60,7 +60,7 @@ def by_chance(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "found": sum(row["verdict"] in words for row in known),
             "expected": TAILS[0] * len(known),
             "kept": sum(
-                row["verdict"] in words and p <= RATE
+                row["verdict"] in words and bool(p <= RATE)
                 for row, p in zip(known, np.asarray(adjusted), strict=True)
             ),
         }
