@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ class Shown:
         text = [
             f"{claims()[v.claim].statement} {v.verdict}" for v in self.verdicts
         ]
-        shown = str(verdict_table.verdicts(table(rows)))
+        # A page is shown before the ledger knows what it ran with.
+        shown = str(verdict_table.verdicts(table(rows, pages={})))
         return (
             {"text/html": shown, "text/plain": "\n".join(text)},
             {KEY: rows},
@@ -55,19 +56,26 @@ def show(*verdicts: Verdict) -> Shown:
     return Shown(verdicts)
 
 
-def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join verdicts with what is claimed, one dictionary a claim.
+def table(
+    rows: Sequence[dict[str, Any]], pages: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Join verdicts with what is claimed, one dictionary per claim.
 
     `protocol` says whose experiment it was, where the ledger knows; a claim
     that fails in the paper's own *does not hold*. `published` has the
     verdicts of other editions, by the edition.
+
+    Args:
+        rows: verdicts as dictionaries.
+        pages: what each page ran with; what the ledger says, by default.
     """
     run = ledger()
+    pages = run["pages"] if pages is None else pages
     others = published.read(without=run["edition"])
     joined = []
     for row in rows:
         claim = find(row["claim"])
-        page = run["pages"].get(claim.page, {})
+        page = pages.get(claim.page, {})
         tier = protocol(claim.page, page["parameters"]) if page else ""
         word = worded(row["verdict"], tier)
         known = {

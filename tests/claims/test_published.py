@@ -78,6 +78,9 @@ def test_what_is_written(book: Path) -> None:
 def test_pages_show_them_beside_their_own(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ledger = book / "ledger.json"
+    ledger.write_text('{"edition": "none", "pages": {}}')
+    monkeypatch.setenv("VITSCOPE_LEDGER", str(ledger))
     own = verdict("raghu-1-ends", "does not hold", effect=-1, low=-2, high=0)
     other = verdict("raghu-1-uniform", "holds", **SURE)
     before = charts.verdicts(claims.table([own]))
@@ -96,9 +99,7 @@ def test_pages_show_them_beside_their_own(
     assert "0.212" in html
     assert "grand: holds" in html.text
     assert "grand" not in charts.verdicts(claims.table([other]))
-    ledger = book / "ledger.json"
     ledger.write_text('{"edition": "grand", "pages": {}}')
-    monkeypatch.setenv("VITSCOPE_LEDGER", str(ledger))
     assert charts.verdicts(claims.table([own])) == before
 
 

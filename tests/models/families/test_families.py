@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from helpers import models
+from helpers import images, models
 from helpers.measures import attention_weights, receptive_fields, residual
 from helpers.models.families import recognition
 from helpers.runtime.paths import checkout
@@ -47,7 +47,7 @@ def test_a_model_is_of_one_family(name: str, family: str) -> None:
 def test_what_a_family_cannot_do_is_told_with_its_reason() -> None:
     model = models.wrap(timm.create_model("vgg11").eval(), "vgg11")
     with pytest.raises(ValueError, match="vgg11 is of no family whose skip"):
-        residual.measure(model, None)  # type: ignore[arg-type]
+        residual.measure(model, images.load("wardrobe", limit=4))
     assert attention_weights.obstacle(model) == "vgg11 has no attention"
     assert receptive_fields.branches(model) == {}
 
