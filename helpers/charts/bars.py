@@ -42,7 +42,7 @@ def bars(
         y_title: what the names are; empty where that is plain.
         x_domain: ends of the x axis; by default it contains 0.
         reference: value of x to mark with a rule.
-        facet: column with one panel a value.
+        facet: column with one panel per value.
         choose: column whose value the reader chooses.
 
     Returns:

@@ -53,7 +53,7 @@ def frames(
             than 64 cells a side is averaged down.
         caption: column of words that stand below each map.
         title: chart title.
-        facet: column with one panel a value.
+        facet: column with one panel per value.
 
     Returns:
         An Altair chart.

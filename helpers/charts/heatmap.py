@@ -40,7 +40,7 @@ def heatmap(
     the bottom. A cell below `domain` bears a minus, an undefined one a cross.
 
     Args:
-        table: one row a cell.
+        table: one row per cell.
         description: what the chart shows, in a sentence, for screen readers.
         x: column whose levels are the columns of the map.
         y: column whose levels are its rows.

@@ -29,12 +29,12 @@ def lines(
     facet: str | None = None,
     choose: str | None = None,
 ) -> Any:
-    """Draw a number against depth or another quantity, one line a series.
+    """Draw a number against depth or another quantity, one line per series.
 
     A click on the legend brings out a series.
 
     Args:
-        table: one row a point.
+        table: one row per point.
         description: what the chart shows, in a sentence, for screen readers.
         y: column of the measured number.
         x: column it depends on; names are kept in the table's order.
@@ -50,7 +50,7 @@ def lines(
         own_scale: whether each panel and choice has its own y axis, for
             numbers of different units; else one holds for all.
         reference: value of y to mark with a rule (chance, say).
-        facet: column with one panel a value, side by side.
+        facet: column with one panel per value, side by side.
         choose: column whose value the reader chooses.
 
     Returns:

@@ -30,7 +30,7 @@ def finish(
         kept: its data.
         description: of the chart.
         titles: title, and lines below it.
-        facet: column with one panel a value, or None.
+        facet: column with one panel per value, or None.
         choose: column whose value the reader chooses, or None.
         own_x: whether each panel has its own x scale.
         own_y: whether each panel has its own y scale.

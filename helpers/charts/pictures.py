@@ -44,7 +44,7 @@ def pictures(
 
     Raises:
         ValueError: no or too many images, an array of another shape or type,
-            or not one label an image.
+            or not one label per image.
     """
     text = described(description)
     shown = [png(image) for image in images]

@@ -61,7 +61,7 @@ def styles(names: Iterable[str]) -> list[Style]:
         names: series names, without repeats.
 
     Returns:
-        One style a name, all different for up to 32 names.
+        One style per name, all different for up to 32 names.
     """
     series = list(names)
     bare = {n: re.sub("^(lab|natural)/", "", n) for n in series}

@@ -1,7 +1,7 @@
 """Does a CKA map fall into two blocks, or fade with distance?
 
 Two ways to explain the map of one model with itself: a cut somewhere, with
-the same likeness within each part and another across, or a likeness that
+the same similarity within each part and another across, or one that
 depends on how far apart two layers lie. Each is judged by the share of the
 variance that it explains. Do not compare maps of few layers: every distance
 of the second way is an average of its own.

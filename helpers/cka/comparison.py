@@ -77,7 +77,7 @@ class Comparison(Similarity):
     settings: dict[str, Any]
 
     def table(self) -> pd.DataFrame:
-        """Write one row a pair of layers; the settings are in `attrs`.
+        """Write one row per pair of layers; the settings are in `attrs`.
 
         The columns are `layer_x`, `layer_y`, `cka`, `se`, `depth_x` and
         `depth_y`.
@@ -143,7 +143,7 @@ class Comparison(Similarity):
         return {t: self._part(types_x == t, types_y == t) for t in common}
 
     def table_by_type(self) -> pd.DataFrame:
-        """Write one row a pair of layers of one type.
+        """Write one row per pair of layers of one type.
 
         The columns are those of `table`, `type`, and `block_x` and `block_y`:
         the name of a layer without its first word and its type, such as `3`

@@ -1,6 +1,6 @@
 """Numbers of editions that need more than a laptop, kept with the book.
 
-`data/results/<edition>/` holds `claims.csv`, one row a claim with its effect,
+`data/results/<edition>/` has `claims.csv`, one row per claim with its effect,
 interval and verdict, and `provenance.json`: versions, device, and the models
 by their hashes. `vitscope publish` writes both; pages and the ledger show the
 verdicts beside their own. Editing a verdict there has no effect: whenever the

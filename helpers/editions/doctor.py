@@ -1,4 +1,4 @@
-"""Is this machine ready for the book? One line a finding, and the mending.
+"""Is this machine ready for the book? One line per check, with the fix.
 
 What a reader can do without (a browser, a GPU) is told, not held against the
 machine.

@@ -166,7 +166,7 @@ def plan(
             default.
 
     Returns:
-        One job a page that has code and is not left out, in the order of the
+        One job per page that has code and is not left out, in the order of the
         book, the pages that read the ledger last.
 
     Raises:

@@ -132,7 +132,7 @@ def datasets() -> str:
         f"{table(lines)}\n\n{table(more)}\n\n"
         f"wardrobe:<variant>, one of {', '.join(VARIANTS)},\n"
         f"or a severity from 1 to 5: {', '.join(CORRUPTIONS)}\n"
-        "folder:<path>, one folder a class; imagenet:<path>, ImageNet's\n"
+        "folder:<path>, one folder per class; imagenet:<path>, ImageNet's\n"
         "parquet:<path>; hf:<owner>/<name>, parquet files of the hub\n"
         "Licences as the authors state them; read theirs before use."
     )

@@ -54,7 +54,7 @@ def run(
         pages: only these pages; all of them when empty.
         force: run pages that are up to date, too.
         workers: how many pages run at once.
-        say: takes one line a page, and the whole report of a failure.
+        say: takes one line per page, and the whole report of a failure.
         validators: see `editions.plan`.
 
     Returns:

@@ -40,7 +40,7 @@ def run(
     Args:
         found: see `cells`.
         workers: how many run at once.
-        say: takes one line a cell, and the whole report of a failure.
+        say: takes one line per cell, and the whole report of a failure.
 
     Returns:
         The cells that failed; the others went on.
@@ -75,7 +75,7 @@ def table(found: Sequence[Cell]) -> pd.DataFrame:
     """Join what the cells say about the claims.
 
     Returns:
-        One row a claim of a cell: `page`, a column for each parameter that
+        One row per claim of a cell: `page`, a column for each parameter that
         is swept (empty where a page lacks it), `state` (`done`, `failed` or
         `to do`), `claim`, `verdict`, `effect` between `low` and `high`,
         `note`. A cell without verdicts has one row.

@@ -30,7 +30,7 @@ def source(spec: str) -> Source:
 
 
 def folder(root: Path, split: str) -> Found:
-    """Find the pictures of a folder with one subfolder a class.
+    """Find the pictures of a folder with one subfolder per class.
 
     Args:
         root: holds the class folders, or a `train` and a `test` (or `val`)
@@ -49,7 +49,7 @@ def folder(root: Path, split: str) -> Found:
     paths = sorted(filter(_is_picture, top.rglob("*")))
     if not paths:
         raise ValueError(
-            f"no image in {top}; expected one subfolder a class with files "
+            f"no image in {top}; expected one subfolder per class with files "
             f"ending in {', '.join(sorted(SUFFIXES))}"
         )
     kinds = [(*f.relative_to(top).parent.parts, top.name)[0] for f in paths]

@@ -7,7 +7,7 @@ A spec is a string:
 - `digits`: scikit-learn's handwritten digits;
 - `fashion_mnist`: the photographs of the scenes alone, small and grey;
 - `natural`: the photographs that models named `natural/...` were trained on;
-- `folder:<path>`: one subfolder a class; with `train` and `test` (or `val`)
+- `folder:<path>`: one subfolder per class; with `train` and `test` (or `val`)
   folders above these, or else every fifth image is the test split;
 - `parquet:<path>`: a parquet file, or a folder of files with the split in
   their names, with a column of encoded images and one of labels

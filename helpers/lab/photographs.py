@@ -107,7 +107,7 @@ def load(digest: str = "") -> Photographs:
         raise ValueError(
             f"{path()} holds other photographs (sha256 "
             f"{found.facts['sha256']}) than this training began with "
-            f"({digest}...): bring those back, or start anew with --no-resume"
+            f"({digest}...): bring those back, or start again with --no-resume"
         )
     return found
 

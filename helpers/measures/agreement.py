@@ -141,7 +141,7 @@ def kendall(
         definition: one of `kendall.DEFINITIONS`.
 
     Returns:
-        One row a pair, k and subset: `tau`, the mean over the images with a
+        One row per pair, k and subset: `tau`, the mean over the images with a
         defined tau, `se`, `low`, `high` (95 %, t over images), `images`.
         NaN where there are fewer than two images.
 
@@ -188,7 +188,7 @@ def f1_table(
         repeats: bootstrap samples of the images.
 
     Returns:
-        One row a pair and reading: `f1`, `low`, `high` (95 %).
+        One row per pair and reading: `f1`, `low`, `high` (95 %).
 
     Raises:
         ValueError: logits or labels that do not fit.

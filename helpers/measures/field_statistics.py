@@ -134,7 +134,7 @@ class Fields:
             return Summary(np.divide(*total[:, 0]), top / bottom)
 
     def table(self) -> pd.DataFrame:
-        """Write one row a layer and measure; the settings are in `attrs`.
+        """Write one row per layer and measure; the settings are in `attrs`.
 
         The columns are `layer`, `depth`, `measure`, `value` and `se`.
         """

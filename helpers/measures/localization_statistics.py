@@ -130,7 +130,7 @@ def summary(maps: Mapping[str, TokenMaps]) -> pd.DataFrame:
         maps: what `localization.heatmaps` returned.
 
     Returns:
-        One row a layer and measure: `layer`, `depth`, `measure` (one of
+        One row per layer and measure: `layer`, `depth`, `measure` (one of
         `MEASURES`), `value` between `low` and `high` (see
         `claims.estimate`); NaN where undefined.
     """

@@ -81,7 +81,7 @@ def fields(
             centre of an even grid, which has no middle cell, that is row
             h // 2, column w // 2.
         channels: by default all channels of a layer. A number draws that
-            many without replacement, anew for each layer and image; the
+            many without replacement, separately for each layer and image; the
             field stays unbiased, and its standard error over images then
             covers the draw too. Layers with fewer channels use all.
         patch: height and width in pixels of the square that counts as the

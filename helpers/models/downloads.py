@@ -1,4 +1,4 @@
-"""Large files from the web: kept, gone on with, and checked at every use.
+"""Large files from the web: cached, resumable, and checked at every use.
 
 A download that broke off goes on where it stopped. A file appears under its
 name only when it is whole and has the hash that its authors published; where

@@ -1,4 +1,4 @@
-"""From an author's file to a timm model, with nothing lost in silence.
+"""From an author's file to a timm model, with no key dropped silently.
 
 Files are read without executing anything in them. Keys are renamed and left
 out as `helpers.models.releases` lists, and what remains must fit the

@@ -43,7 +43,7 @@ class Layerwise:
     """How well targets can be read from the layers of a model.
 
     Attributes:
-        table: one row a layer, token choice, probe and target. `accuracy`
+        table: one row per layer, token choice, probe and target. `accuracy`
             on the test images lies between `low` and `high` with 95 %
             confidence; `setting` is the chosen k or penalty, `held_out` the
             accuracy on the images of the bank that it was chosen by,
@@ -61,7 +61,7 @@ class Layerwise:
 
         Args:
             **where: column of the table = value; `correct(tokens="cls",
-                probe="knn", target="class")` has one column a layer.
+                probe="knn", target="class")` has one column per layer.
 
         Returns:
             (n, chosen rows), the rows in the order of the table.

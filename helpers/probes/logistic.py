@@ -3,7 +3,7 @@
 The problem is convex, so the only question is how fast its one solution is
 reached. Plain L-BFGS crawls where features are correlated, as those of a
 network are. So it works in coordinates in which the loss curves about alike
-in all directions, chosen anew every few steps.
+in all directions, chosen again every few steps.
 
 Do not use it for a bank that does not fit in memory: see
 `helpers.probes.ridge`.
@@ -24,7 +24,7 @@ import helpers.probes.checks as checks
 from helpers.probes.least_squares import spectrum
 
 MAX_STEPS = 2000
-ROUND = 30  # steps after which the coordinates are chosen anew
+ROUND = 30  # steps after which the coordinates are chosen again
 FLATTEST = 1e-9  # curvature that an image may have
 TOLERANCE = 5e-6  # largest slope, in coordinates of unit curvature
 

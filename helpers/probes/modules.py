@@ -57,7 +57,7 @@ class Probed:
     """How well classes can be read from each module of each block.
 
     Attributes:
-        table: one row a layer, with its `module` (the paper's name) and
+        table: one row per layer, with its `module` (the paper's name) and
             `block` (from 1). `accuracy` on the test images lies between `low`
             and `high` with 95 % confidence (Wilson); `held_out` is that on
             the training images kept from the fit, at the chosen penalty
@@ -77,7 +77,7 @@ class Probed:
                 as the paper does. Of equal blocks the first is chosen.
 
         Returns:
-            One row a module, in forward order, with the index of the table.
+            One row per module, in forward order, with the index of the table.
         """
         known = self.table.dropna(subset=[by])
         rows = known.groupby("module", sort=False)[by].idxmax()

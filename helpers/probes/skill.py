@@ -1,6 +1,6 @@
 """Skills of the layers of a model, with intervals for any function of them.
 
-Test images are drawn anew a thousand times, the same draws for all models,
+Test images are drawn again a thousand times, the same draws for all models,
 layers and factors: so what a page makes of skills (a difference of models, a
 mean over blocks, a share) has an interval as well, at no cost. Percentile
 bootstrap (Efron 1979).
@@ -35,7 +35,7 @@ class Encoded:
     """How well factors can be read out of the layers of a model.
 
     Attributes:
-        table: one row a layer, reading and factor: `skill` on the test
+        table: one row per layer, reading and factor: `skill` on the test
             images between `low` and `high` (95 %, bootstrap over test
             images), and `held_out`, the skill on images of the bank by which
             to choose among layers. `site` is `out` (a block's output), `attn`

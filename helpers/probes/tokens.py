@@ -59,7 +59,7 @@ def probe(
         seed: which images a repetition takes.
 
     Returns:
-        One row a layer, token and repetition: `layer`, `depth`, `tokens`
+        One row per layer, token and repetition: `layer`, `depth`, `tokens`
         (one of `POOLED`, or `EACH` for a single position), `row` and
         `column` (missing for pooled ones), `repetition`, `accuracy` (NaN
         where the features do not vary), `penalty`. Settings in `attrs`.
@@ -142,7 +142,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         table: what `probe` returned.
 
     Returns:
-        One row a layer and kind of tokens: `layer`, `depth`, `tokens`,
+        One row per layer and kind of tokens: `layer`, `depth`, `tokens`,
         `accuracy` and `se`, its standard error over repetitions.
     """
     keys = ["layer", "depth", "tokens"]

@@ -42,7 +42,7 @@ def beside(
         rest: what the others are called.
 
     Returns:
-        One row a point: `depth`, `value`, `low`, `high`, `panel`, `model`.
+        One row per point: `depth`, `value`, `low`, `high`, `panel`, `model`.
         For the others `value` is the median; `low` and `high` the range.
     """
     depths = np.linspace(0, 1, STEPS)
@@ -136,7 +136,7 @@ def summary(parts: Mapping[str, Sequence[Part]], name: str) -> pd.DataFrame:
         name: which of them is examined.
 
     Returns:
-        One row a number of this model: `measure`, its `value`, the `lowest`,
+        One row per number of this model: `measure`, its `value`, the `lowest`,
         `median` and `highest` of the others that have it, and `below`, how
         many of those lie below, as in `3 of 7`.
     """

@@ -50,7 +50,7 @@ class Part:
 
     Attributes:
         numbers: name -> value, for the summary.
-        curves: one row a point: `layer`, `depth`, `value`, its bounds `low`
+        curves: one row per point: `layer`, `depth`, `value`, its bounds `low`
             and `high`, and `panel`, the curve it belongs to. May be empty.
         note: what is missing and why, a sentence; empty where nothing is.
     """
@@ -89,13 +89,13 @@ def likeness(c: Floats) -> float:
 
 
 def relatives(maps: Mapping[str, Comparison]) -> pd.DataFrame:
-    """Rank other models by their likeness to one.
+    """Rank other models by their similarity to one.
 
     Args:
         maps: name of another model -> map of the one (rows) with it.
 
     Returns:
-        One row a model, from the most similar on: `model`, its likeness as
+        One row per model, from the most similar on: `model`, its similarity as
         `value` with its interval `low` and `high`, and `nearest`,
         its layer most like the last layer of the one, with their `cka`.
 

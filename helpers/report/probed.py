@@ -112,7 +112,7 @@ def by_module(found: Probed) -> Part:
         found: what `modules.probe` says of a sample.
 
     Returns:
-        One row a module, `panel` its name.
+        One row per module, `panel` its name.
     """
     if found.table.module.nunique() < 2:
         return Part(

@@ -35,7 +35,7 @@ def fitting(size: int, work: Callable[[int], T]) -> T:
 
     Args:
         size: images at once, to start with; halved while they do not fit.
-        work: takes the size; called anew after it ran out of memory.
+        work: takes the size; called again after it ran out of memory.
 
     Raises:
         RuntimeError: there is no room for a single image, or for another

@@ -1,4 +1,4 @@
-"""What is known of each family of models: one file a family.
+"""What is known of each family of models: one file per family.
 
 - `family`: the record that a family file fills, and what it is made of;
 - `recognition`: all families, and which of them a model is of;
