@@ -111,7 +111,10 @@ def equal_training(*specs: str) -> Gate:
     cards = [_card(spec) for spec in specs]
     if not all(cards):
         return Gate("equal-training", None, "below", NO_CARD)
-    seen = [c["samples"] * c["recipe"].get("keep", 1.0) for c in cards]
+    shares = [c.get("tokens", c["recipe"].get("keep", 1.0)) for c in cards]
+    seen = [
+        c["samples"] * share for c, share in zip(cards, shares, strict=True)
+    ]
     apart = max(abs(log2(a / b)) for a, b in combinations(seen, 2))
     return Gate("equal-training", Estimate(apart, apart, apart), "below")
 

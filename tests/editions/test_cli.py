@@ -13,7 +13,7 @@ from helpers import editions, images, training
 from helpers.editions import commands, doctor, listings, parameters, site
 from helpers.editions import run as runner
 from helpers.editions.run import Outcome
-from helpers.images import specs
+from helpers.images import lab, specs
 from helpers.lab import wardrobe
 from tests import minibook
 
@@ -198,7 +198,7 @@ def test_the_list_of_image_sets_tells_what_there_is():
         assert sizes == [len(found) for found in sets]
         assert (classes, size) == (len(sets[0].class_names), "")
     kept = [spec for spec, *_ in listings.BUNDLED]
-    assert kept == ["wardrobe", *specs.BUNDLED]
+    assert kept == ["wardrobe", *lab.BUNDLED]
     corrupted = [v for v in wardrobe.VARIANTS if v.endswith("-3")]
     assert list(listings.CORRUPTIONS) == corrupted
     plain = [v for v in wardrobe.VARIANTS if "-" not in v and v != "none"]
