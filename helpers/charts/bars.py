@@ -30,7 +30,7 @@ def bars(
     """Draw a number for each name as a horizontal bar.
 
     Args:
-        table: one row a bar.
+        table: one row per bar.
         description: what the chart shows, in a sentence, for screen readers.
         x: column of the measured number.
         y: column of the names, kept in the table's order.

@@ -32,7 +32,7 @@ def data(
     """Check table and description, and keep what the chart uses.
 
     Args:
-        table: one row a mark.
+        table: one row per mark.
         description: of the chart.
         columns: the ones it uses; a column `se` is kept as well.
 

@@ -45,7 +45,7 @@ def frames(
     a thousandth of it, or less.
 
     Args:
-        table: one row a map.
+        table: one row per map.
         description: what the pictures show, in a sentence, for screen
             readers.
         choose: column whose value the reader chooses.

@@ -46,7 +46,7 @@ def overlays(
     """Lay maps over pictures, in rows and columns.
 
     Args:
-        table: one row a map.
+        table: one row per map.
         pictures: name -> (h, w, 3) pixels.
         description: what the maps show, in a sentence, for screen readers.
         value: column of maps: arrays (rows, columns), not negative.

@@ -85,7 +85,7 @@ def token_maps(
     map, the same place stays pointed at.
 
     Args:
-        table: one row a token and patch, with the columns `token` (a name),
+        table: one row per token and patch, with the columns `token` (a name),
             `token_row` and `token_column` (missing for tokens that stand at
             no patch), `row` and `column`, places counted from 0.
         description: what the chart shows, in a sentence, for screen readers.

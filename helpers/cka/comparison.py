@@ -51,7 +51,7 @@ class Similarity:
         return np.sqrt((self.batches - 1) * variance)
 
     def table(self) -> pd.DataFrame:
-        """Write a row a pair of layers: `layer_x`, `layer_y`, `cka`, `se`."""
+        """Write a row per pair of layers: layer_x, layer_y, cka, se."""
         return pd.DataFrame(
             {
                 "layer_x": np.repeat(self.layers_x, len(self.layers_y)),

@@ -65,7 +65,7 @@ def gram(x: Tensor) -> Tensor:
     product never uses TF32 or bfloat16; float64 stays float64.
 
     Args:
-        x: (n, ...) features, one row an image.
+        x: (n, ...) features, one row per image.
 
     Returns:
         (n, n) Gram matrix of the shifted features; exactly zero where the

@@ -124,7 +124,7 @@ def _highest(values: Floats) -> str:
 
 
 def _table(panels: Sequence[tuple[str, Floats, Any]]) -> pd.DataFrame:
-    """Write one row a map and patch."""
+    """Write one row per map and patch."""
     parts = []
     for name, values, _ in panels:
         rows, columns = np.indices(values.shape).reshape(2, -1)

@@ -4,7 +4,7 @@
 - `depth`: how deep a layer lies in its model;
 - `shared`: refuse models whose layers do not correspond one to one;
 - `record`: hook the selected layers for the forward passes inside;
-- `extract`: run images through a model, one vector an image and layer;
+- `extract`: run images through a model, one vector per image and layer;
 - `pooled`: several vectors an image and layer, of one forward pass.
 
 Single tokens are in `helpers.features.tokens`.

@@ -29,7 +29,7 @@ def extract(
     tokens: Tokens = "mean",
     batch_size: int = 256,
 ) -> dict[str, Floats]:
-    """Run images through a model and keep one vector an image and layer.
+    """Run images through a model and keep one vector per image and layer.
 
     Args:
         model: the model.

@@ -26,7 +26,7 @@ class Found:
     Attributes:
         rows: which rows belong to the split.
         labels: class of every row, of all splits.
-        class_names: one name a class.
+        class_names: one name per class.
         read: from rows to RGB pictures.
         licence: under which terms they may be used.
         source: where they come from.

@@ -37,7 +37,7 @@ class Images:
         spec: the string they were loaded from.
         split: `train` or `test`.
         labels: (n,) class of each image.
-        class_names: one name a class.
+        class_names: one name per class.
         targets: everything known of each image, name -> (n,); for
             `wardrobe` the factors it was composed from.
         target_names: the names of the values of categorical targets.

@@ -154,7 +154,7 @@ def classes_of(
         at: the column and its place, for messages.
 
     Returns:
-        (n,) labels, and one name a class.
+        (n,) labels, and one name per class.
 
     Raises:
         ValueError: no labels, or numbers that count no classes.

@@ -3,7 +3,7 @@
 Only sets whose reader unpickles nothing are here, since a pickle executes
 what it holds; CIFAR, MNIST and ImageNet are to be had as parquet files or
 folders. They are fetched once into torch's cache, checked by torchvision's
-own hashes. Do not use it for sets without one class an image.
+own hashes. Do not use it for sets without one class per image.
 """
 
 from dataclasses import dataclass

@@ -132,7 +132,7 @@ def bootstrap(
 
     Args:
         effect: takes the arguments, returns a number.
-        *per_image: arrays (n, ...), one row an image, the same images in the
+        *per_image: arrays (n, ...), one row per image, the same images in the
             same order (right or wrong in each layer, say).
         repeats: number of draws.
         seed: which draws.

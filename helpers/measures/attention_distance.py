@@ -75,7 +75,7 @@ class Distances:
         return rest / max(len(rest) - 1, 1) / self.uniforms[:, None]
 
     def table(self) -> pd.DataFrame:
-        """Write one row a head, block by block, from the nearest head on.
+        """Write one row per head, block by block, from the nearest head on.
 
         The columns are `block`, `layer`, `depth`, `head`, `rank` (1 for the
         nearest), `distance`, `se`, `relative`, `on_patches` and `uniform`;

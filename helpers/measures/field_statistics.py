@@ -155,7 +155,7 @@ class Fields:
             count: how many frames; layers repeat where there are fewer.
 
         Returns:
-            One row a frame with `step` (0 to 1), `layer` and `field`, the
+            One row per frame with `step` (0 to 1), `layer` and `field`, the
             (h, w) average over the images.
         """
         steps = np.linspace(0, 1, count)

@@ -69,7 +69,7 @@ class TokenMaps(Similarity):
         return replace(self, **mine, layer="pixels", depth=0.0)
 
     def table(self) -> pd.DataFrame:
-        """Write one row a token and patch; the settings are in `attrs`.
+        """Write one row per token and patch; the settings are in `attrs`.
 
         The columns are `layer`, `depth`, `token` (its name), `token_row` and
         `token_column` (missing for class and register tokens), `row` and

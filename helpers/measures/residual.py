@@ -49,9 +49,9 @@ class Residual:
     - `cos_output`: cosine of z and z + f(z).
 
     Attributes:
-        per_token: one row a sublayer, `token` and quantity: the mean over
+        per_token: one row per sublayer, `token` and quantity: the mean over
             images, with its standard error `se`.
-        per_image: one row a sublayer, kind of token, quantity and `image`
+        per_image: one row per sublayer, kind of token, quantity and `image`
             (its place in the set): the mean over the tokens of that kind.
         left_out: sublayer -> why some or all of its values are NaN.
     """
@@ -81,7 +81,7 @@ class Residual:
             *by: the columns of `per_image` to keep apart.
 
         Returns:
-            One row a group and quantity: `value`, its standard error over
+            One row per group and quantity: `value`, its standard error over
             images `se`, and the mean `depth`. NaN is left out.
         """
         keys = [*by, "quantity"]

@@ -14,7 +14,7 @@ def hold_out(sets: Sequence[Tensor], share: float, seed: int) -> Tensor:
     """Choose images of a bank to be held out, stratified.
 
     Args:
-        sets: (m,) classes, one tensor a set of labels; the set of most
+        sets: (m,) classes, one tensor per set of labels; the set of most
             classes is stratified.
         share: of each class, in (0, 1); at least one image.
         seed: which images.

@@ -215,6 +215,6 @@ def _check_tokens(tokens: Sequence[Tokens]) -> None:
     for choice in tokens:
         if check_tokens(choice) in ("all", "each"):
             raise ValueError(
-                f"tokens={choice!r} is not one vector an image; valid: "
+                f"tokens={choice!r} is not one vector per image; valid: "
                 "'cls', 'mean', 'patches' or a position"
             )

@@ -35,7 +35,7 @@ class Regression:
     """What ridge regression says of the queries about one target.
 
     Attributes:
-        scores: (n, columns) a column a class or a quantity.
+        scores: (n, columns) one column per class or quantity.
         constant: (columns,) the constant guess: the mean over the bank.
         penalty: the one that was chosen.
         tried: skill on held-out images of the bank by penalty.

@@ -77,7 +77,7 @@ def similarity(found: Comparison) -> Part:
     )
 
 
-def likeness(c: Floats) -> float:
+def mean_best_match(c: Floats) -> float:
     """Average the CKA of each row with its most similar column.
 
     Args:
@@ -109,7 +109,10 @@ def relatives(maps: Mapping[str, Comparison]) -> pd.DataFrame:
         last = np.nan_to_num(found.cka[-1], nan=-np.inf)
         best = int(last.argmax())
         place = {"nearest": found.layers_y[best], "cka": found.cka[-1, best]}
-        row = {"model": name, **vars(intervals.estimate(likeness, found))}
+        row = {
+            "model": name,
+            **vars(intervals.estimate(mean_best_match, found)),
+        }
         rows.append(row | place)
     table = pd.DataFrame(rows).sort_values("value", ascending=False)
     return table.reset_index(drop=True)

@@ -85,7 +85,7 @@ def by_layer(
         seed: which images of the bank are held out.
 
     Returns:
-        A curve a target, with 95 % intervals.
+        A curve per target, with 95 % intervals.
 
     Raises:
         ValueError: no block varies over the images.

@@ -33,7 +33,7 @@ def distances(pooled: Sequence[Sample]) -> Part:
     """Measure how far images lie from the bank, after the last block.
 
     Returns:
-        One row a set, `panel` its name: the squared distance of the means
+        One row per set, `panel` its name: the squared distance of the means
         (linear MMD, without bias), in units of the variance of the features
         of the bank, with its interval.
     """
@@ -70,7 +70,7 @@ def under_shift(
         seed: which images of the bank are held out.
 
     Returns:
-        A curve a set, `panel` its name, with 95 % intervals of accuracy. The
+        A curve per set, `panel` its name, with 95 % intervals of accuracy. The
         numbers are of the block that is best on held-out images, in the mean
         over the shifted sets: the share of its accuracy that is kept, NaN
         where it is no better than chance, and its lead over the last block.

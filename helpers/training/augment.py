@@ -27,7 +27,7 @@ TAPS = 7
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    """Draw one number an image, shape (n,)."""
+    """Draw one number per image, shape (n,)."""
     return torch.empty(len(x), device=x.device).uniform_(low, high)
 
 

@@ -423,7 +423,7 @@ def test_layerwise_refuses_what_it_cannot_measure(model, sets):
         probes.layerwise(model, train, test, targets=("class",))
     with pytest.raises(ValueError, match="both in the bank and"):
         probes.layerwise(model, test, test, targets=("garment",))
-    with pytest.raises(ValueError, match="not one vector an image"):
+    with pytest.raises(ValueError, match="not one vector per image"):
         probes.layerwise(model, train, test, tokens=("all",))
     with pytest.raises(ValueError, match="nearest: 'ridge'"):
         probes.layerwise(model, train, test, probes=("rigde",))

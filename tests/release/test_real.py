@@ -47,7 +47,7 @@ def photographs(split, limit):
 
 
 def accuracy(model, tokens, bank, test):
-    """Probe every block; one row a block and probe."""
+    """Probe every block; one row per block and probe."""
     train, asked = photographs("train", bank), photographs("test", test)
     table = probes.layerwise(model, train, asked, tokens=[tokens]).table
     return table.pivot(index="layer", columns="probe", values="accuracy")

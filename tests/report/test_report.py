@@ -36,10 +36,10 @@ def cnn():
     return models.load(CNN)
 
 
-def test_likeness_is_the_mean_of_best_values():
+def test_mean_best_match_is_the_mean_of_best_values():
     c = np.array([[0.1, 0.5], [np.nan, 0.3], [np.nan, np.nan]])
-    assert parts.likeness(c) == pytest.approx(0.4)
-    assert np.isnan(parts.likeness(np.full((2, 2), np.nan)))
+    assert parts.mean_best_match(c) == pytest.approx(0.4)
+    assert np.isnan(parts.mean_best_match(np.full((2, 2), np.nan)))
 
 
 def test_a_model_is_its_own_nearest_relative(scenes, vit, cnn):
