@@ -271,7 +271,7 @@ def test_a_figure_gives_its_rows_and_its_picture(address, chromium, site):
 
 
 def test_one_button_shows_or_hides_all_code(address, chromium, site):
-    page = page_with('details class="hide', site)
+    page = page_with("hide above-input", site)
     state = """
       const seen = (e) => e.checkVisibility();
       return [document.querySelector(".code-button").textContent,
