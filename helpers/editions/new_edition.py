@@ -1,10 +1,10 @@
 """A new edition: your models in the roles that the pages have for them.
 
 The comments of a page's parameters say which model or image set may stand
-there, as in `model spec (a ResNet)`; one without a role keeps the lab's. A
-page whose roles your models cannot take stays as it is in the lab, and the
-file says why. Which model was trained how cannot be seen in a name: look
-through the file before you run it.
+there, as in `model spec (a ResNet)`; beside these, one without a role keeps
+the lab's. A page is left out where your models cannot take its roles, or where
+none of its models has one, and the file says why. Which model was trained how
+cannot be seen in a name: look through the file before you run it.
 """
 
 import re
@@ -40,13 +40,14 @@ HEAD = """\
 #   vitscope run {run} --smoke    every page once, small and untrained
 #   vitscope run {run} && vitscope build {run}
 #
-# Other parameters of the pages: `vitscope chapters`. A page without values
-# here runs as in the lab, with its models and images.
+# Other parameters of the pages: `vitscope chapters`. To run a page that is
+# left out, give it models under `pages` and remove it below.
 title: {title}
 pages:
 """
 
-KEEPS = "{} is about the lab's own images."
+KEEPS = "it is about the lab's own images"
+UNTOLD = "no name tells which models can be its "
 
 
 def write(name: str, specs: Sequence[str], spec: str, root: Path) -> Path:
@@ -125,27 +126,29 @@ def compose(path: Path, specs: Sequence[str], spec: str, root: Path) -> str:
     sizes = _sizes(spec)
     title = f"Inside Vision Transformers ({path.stem})"
     lines = [HEAD.format(name=path.stem, run=called(path), title=title)]
+    left_out: dict[str, str] = {}
     for page, (_, notebook) in jobs.sources(root).items():
         own = parameters.of(notebook, page)
         roles = {name: p.role for name, p in own.items() if p.role}
         kept = [
-            f"{name} ({p.default})"
+            name
             for name, p in own.items()
             if p.help.startswith(MODEL) and not p.role
         ]
         if needed := " and ".join(lacking(roles, teams)):
-            lines += [*_comment(f"{page} needs {needed}."), "\n"]
+            left_out[page] = f"it needs {needed}"
         elif any(own[name].help.startswith(MODEL) for name in roles):
             values = cast(own, roles, teams) | _images(own, spec, sizes)
             block = yaml.safe_dump({page: values}, sort_keys=False)
             note = f"From the lab: {', '.join(kept)}."
             lines += _comment(note) if kept else []
             lines += [*(f"  {line}\n" for line in block.splitlines()), "\n"]
-        elif kept or roles:
-            text = f"{page} takes models of a kind that no name tells: "
-            note = f"{text}{', '.join(kept)}." if kept else KEEPS.format(page)
-            lines += [*_comment(note), "\n"]
-    return "".join(lines).rstrip() + "\n"
+        elif kept:
+            left_out[page] = UNTOLD + ", ".join(kept)
+        elif roles:
+            left_out[page] = KEEPS
+    lines.append(yaml.safe_dump({"left_out": left_out}, sort_keys=False))
+    return "".join(lines)
 
 
 def _images(

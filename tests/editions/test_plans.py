@@ -234,6 +234,7 @@ ALL = "lab/vit_cls,lab/resnet,lab/mixer,lab/mae,lab/dino,lab/vit_gap"
     [
         (ALL, []),
         ("lab/vit_cls", ["intro", "mixers", "ssl_structure"]),
+        ("lab/vit_cls,lab/resnet", ["mixers", "ssl_structure"]),
         ("lab/resnet", ["mixers", "layers_under_shift"]),
     ],
 )
@@ -248,10 +249,14 @@ def test_a_new_edition(folder, models, missing):
     assert yaml.safe_load(text)["pages"] == mine.pages
     for page in missing:
         assert page not in mine.pages
-        assert f"# {page} needs " in text
+        assert mine.left_out[page].startswith("it needs ")
     for page in KEPT:
         assert page not in mine.pages
-        assert f"# {page} " in text
+        assert mine.left_out[page].startswith(("it is about", "no name"))
+    lab = plan(editions.load("lab", ROOT))
+    assert jobs.keys() == lab.keys() - mine.left_out.keys()
+    own = [spec for job in jobs.values() for spec in job.specs("model spec")]
+    assert set(models.split(",")) <= set(own)
     values = jobs["your_model"].parameters
     first, *rest = models.split(",")
     assert (values["model"], values["peers"]) == (first, rest)
@@ -267,6 +272,15 @@ def test_a_new_edition(folder, models, missing):
         assert jobs["spatial_localization"].parameters["gap_vit"] == (
             "lab/vit_gap"
         )
+
+
+def test_a_model_may_take_a_role_twice(folder):
+    page, models = "representation_structure", "lab/vit_narrow,lab/resnet"
+    vitscope("new-edition", NEW, "--models", models, "--images", "digits")
+    mine = editions.load(f"{NEW}.yaml", ROOT)
+    assert mine.pages[page]["second_vit"] == mine.pages[page]["vit"]
+    done = run.run(smoke.rehearsal(mine, ROOT), ROOT, [page])
+    assert not done.failed, str(done.failed[0])
 
 
 def test_an_edition_of_timm_models_in_a_file_of_ones_own(folder):
