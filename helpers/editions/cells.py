@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import helpers.editions.failures as failures
 import helpers.editions.parameters as parameters
 import helpers.editions.provenance as provenance
 import helpers.editions.results as results
@@ -61,8 +62,12 @@ class Cell:
         """Tell `done`, `failed` or `to do`."""
         if not self.due():
             return DONE
-        failed = self.folder / "failed" / self.result.name
-        return FAILED if failed.is_file() else DUE
+        return FAILED if self.failure else DUE
+
+    @property
+    def failure(self) -> str:
+        """Why it stopped when it was last executed, or nothing."""
+        return failures.told(self.job.page, self.folder)
 
 
 def cells(

@@ -17,7 +17,7 @@ import nbformat
 import pandas as pd
 
 import helpers.editions.results as results
-from helpers.editions.cells import DONE, Cell
+from helpers.editions.cells import DONE, FAILED, Cell
 from helpers.editions.failures import Failure
 from helpers.editions.worker_pool import Task, execute
 from helpers.runtime.errors import unknown
@@ -78,7 +78,8 @@ def table(found: Sequence[Cell]) -> pd.DataFrame:
         One row per claim of a cell: `page`, a column for each parameter that
         is swept (empty where a page lacks it), `state` (`done`, `failed` or
         `to do`), `claim`, `verdict`, `effect` between `low` and `high`,
-        `note`. A cell without verdicts has one row.
+        `note`. A cell without verdicts has one row; that of a failed cell
+        has the reason as its note.
     """
     rows = []
     for cell in found:
@@ -89,6 +90,8 @@ def table(found: Sequence[Cell]) -> pd.DataFrame:
 
             notebook = nbformat.read(cell.result, as_version=4)
             verdicts = claims.verdicts_in(notebook) or verdicts
+        if state == FAILED:
+            verdicts = [{"note": cell.failure}]
         place = {"page": cell.job.page, **cell.values, "state": state}
         rows += [place | verdict for verdict in verdicts]
     swept = dict.fromkeys(name for cell in found for name in cell.values)

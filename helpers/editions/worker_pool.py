@@ -153,6 +153,9 @@ class _Crew:
             gpu = None if self.gpus.empty() else self.gpus.get()
             try:
                 return self._execute(task, gpu)
+            except OSError as error:  # a full disk, say
+                failure = failures.outside(task.job, error)
+                raise failures.PageError(failure) from error
             finally:
                 if gpu is not None:
                     self.gpus.put(gpu)
@@ -193,14 +196,12 @@ class _Crew:
         log = output.read()
         code = child.wait()
         del self.children[task]
-        kept = task.folder / "failed" / f"{task.job.page}.ipynb"
         if code:
-            failure = failures.find(task.job, part, log)
-            if part.exists() and not self.stopped:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, kept)
+            failure = failures.find(task.job, part, log, code)
+            if not self.stopped:
+                failures.keep(failure, part, task.folder)
             raise failures.PageError(failure)
-        kept.unlink(missing_ok=True)
+        failures.forget(task.job.page, task.folder)
         seconds = round(time.monotonic() - start, 2)
         results.keep(task.folder, task.job, part, task.made_from, seconds)
         return seconds

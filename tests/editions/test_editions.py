@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import pytest
 
 from helpers import editions
 from helpers.claims.ledger import KEY
-from helpers.editions import parameters, provenance, results, site
+from helpers.editions import failures, parameters, provenance, results, site
 from helpers.editions import run as runner
 from helpers.editions.edition import Edition
 from helpers.editions.site import build, stage
@@ -230,6 +231,49 @@ def test_a_kernel_that_dies_is_a_failure(book):
     outcome, _ = run(LAB, book, pages=["second"])
     (failure,) = outcome.failed
     assert "died" in failure.traceback.lower()
+    assert "run fewer pages at once" in str(failure)
+
+
+def test_a_page_that_the_system_kills_says_what_to_do(book):
+    page = book / "book" / "second.md"
+    page.write_text(
+        page.read_text().replace(
+            "half(num_", "__import__('os').kill(__import__('os').getppid(), "
+            "9); half(num_"
+        )
+    )  # fmt: skip
+    outcome, _ = run(LAB, book)
+    (failure,) = outcome.failed
+    assert failure.killed == 9
+    assert "the system ended the page" in str(failure)
+    assert list(outcome.executed) == ["first", "claims"]
+
+
+def test_a_full_disk_stops_one_page_and_says_so(book, monkeypatch):
+    kept = results.keep
+
+    def full(folder, job, *rest):
+        if job.page == "first":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return kept(folder, job, *rest)
+
+    monkeypatch.setattr(results, "keep", full)
+    outcome, said = run(LAB, book)
+    (failure,) = outcome.failed
+    assert failure.page == "first"
+    assert "What to do: the disk is full" in "\n".join(said)
+    assert list(outcome.executed) == ["second", "claims"]
+
+
+@pytest.mark.parametrize("half", ["", '{"cells": [{"cell_ty', "[]", "{}"])
+def test_half_a_notebook_does_not_hide_the_cause(book, tmp_path, half):
+    (job, *_) = editions.plan(LAB, book, validators={})
+    partial = tmp_path / "half.ipynb"
+    partial.write_text(half)
+    found = failures.find(job, partial, "MemoryError: 3 GiB\n", 1)
+    assert found.reason == "MemoryError: 3 GiB"
+    assert "ask for fewer images" in str(found)
+    assert failures.find(job, partial, "", -9).reason == "ended by signal 9"
 
 
 def test_ledger_and_what_an_executed_page_keeps(book):

@@ -118,6 +118,7 @@ def test_a_failed_cell_is_told_and_the_others_go_on(book):
     assert joined.num_images.tolist() == [4, 5, 4, 5]
     assert joined.state.tolist() == ["done", "done", "done", "failed"]
     assert joined.claim.notna().tolist() == [True, True, False, False]
+    assert joined.note.tolist()[-1] == "ZeroDivisionError: division by zero"
     page = book / "book" / "second.md"
     page.write_text(page.read_text().replace("1 / number", "number"))
     result = vitscope(*words)
