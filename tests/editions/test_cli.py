@@ -1,5 +1,6 @@
 import errno
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -140,7 +141,7 @@ def test_inspect_makes_one_page_of_one_model_and_opens_it(report, tmp_path):
         "images": "digits",
         "num_images": 9,
     }
-    assert ran.name == "inspect-resnet18-random-digits-9"
+    assert ran.name == "inspect-resnet18-random-images-digits-num_images-9"
     assert address == (tmp_path / "index.html").as_uri()
     assert address in result.stdout
 
@@ -148,6 +149,24 @@ def test_inspect_makes_one_page_of_one_model_and_opens_it(report, tmp_path):
 def test_inspect_leaves_the_browser_alone_when_told(report):
     assert vitscope("inspect", "lab/mae", "--no-open").exit_code == 0
     assert [what for what, *_ in report] == ["run", "build"]
+
+
+def test_reports_with_other_parameters_have_other_names():
+    model = [("model", "lab/mae")]
+    given = [
+        *([("num_test", "9")], [("num_bank", "9")]),
+        *([("images", "folder:" + "a" * 200 + end)] for end in "xy"),
+    ]
+    names = [commands.report_name([*model, *others]) for others in given]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"[\w-]{1,140}", name) for name in names)
+
+
+def test_inspect_can_say_what_it_would_do(report):
+    result = vitscope("inspect", "resnet18?random", "--plan")
+    assert result.exit_code == 0, result.output
+    assert "resnet18?random" in result.stdout
+    assert not report
 
 
 def test_inspect_builds_nothing_when_the_page_failed(report, monkeypatch):
