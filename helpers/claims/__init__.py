@@ -6,8 +6,8 @@
   `largest` of several, see `helpers.intervals`;
 - `test`: judge a claim by its effect, or say why a run cannot;
 - `judge`: compare an estimate with border and margin of its claim: a
-  `Verdict`, one of `VERDICTS` (`HOLDS`, `NO_EFFECT`, `FAILS`, `REFUTED`,
-  `UNDECIDED`, `NOT_MEASURABLE`);
+  `Verdict`, one of `VERDICTS` (`HOLDS`, `UNTRAINED_TOO`, `NO_EFFECT`,
+  `FAILS`, `REFUTED`, `UNDECIDED`, `NOT_MEASURABLE`);
 - `learned`, `less_data_costs`, `equal_training`, `local_heads`: whether models
   had the treatment that a claim is about: a `Gate`;
 - `not_measurable`: the verdict of a claim that was not measured;
@@ -37,6 +37,7 @@ from helpers.claims.verdicts import (
     NOT_MEASURABLE,
     REFUTED,
     UNDECIDED,
+    UNTRAINED_TOO,
     VERDICTS,
     Verdict,
     judge,
@@ -67,6 +68,7 @@ __all__ = [
     "NO_EFFECT",
     "REFUTED",
     "UNDECIDED",
+    "UNTRAINED_TOO",
     "VERDICTS",
     "Claim",
     "Estimate",

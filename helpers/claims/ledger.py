@@ -15,6 +15,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+import helpers.claims.other_weights as other_weights
 import helpers.claims.published as published
 import helpers.claims.verdict_table as verdict_table
 from helpers.claims.protocols import protocol, worded
@@ -62,8 +63,11 @@ def table(
     """Join verdicts with what is claimed, one dictionary per claim.
 
     `protocol` says whose experiment it was, where the ledger knows; a claim
-    that fails in the paper's own *does not hold*. `published` has the
-    verdicts of other editions, by the edition.
+    that fails in the paper's own *does not hold*. `control` and `trainings`
+    say what untrained models and second trainings make of it, and the verdict
+    follows from them, see `other_weights.compare`; `outdated` lists what has
+    changed since these were measured. `published` has the verdicts of other
+    editions, by the edition.
 
     Args:
         rows: verdicts as dictionaries.
@@ -76,16 +80,33 @@ def table(
     for row in rows:
         claim = find(row["claim"])
         page = pages.get(claim.page, {})
-        tier = protocol(claim.page, page["parameters"]) if page else ""
-        word = worded(row["verdict"], tier)
+        given = page["parameters"] if page else _running()
+        beside = other_weights.compare(row, given)
+        tier = protocol(claim.page, given) if page else ""
+        word = worded(beside.pop("verdict"), tier)
         known = {
             edition: verdicts[claim.id]
             for edition, verdicts in others.items()
             if claim.id in verdicts
         }
-        more = {"verdict": word, "protocol": tier, "published": known}
+        more = {
+            **beside,
+            "verdict": word,
+            "protocol": tier,
+            "published": known,
+            "outdated": page.get("outdated", {}),
+        }
         joined.append(asdict(claim) | row | more)
     return joined
+
+
+def _running() -> Mapping[str, Any]:
+    """Return the names of the notebook that is running; none elsewhere."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+    names: Mapping[str, Any] = shell.user_ns if shell else {}
+    return names
 
 
 def verdicts_in(notebook: NotebookNode) -> list[dict[str, Any]]:
