@@ -14,8 +14,9 @@
 - `show`: put verdicts on the page and into the ledger;
 - `protocol`: whose experiment a page ran: exact, proxy or lab;
 - `by_chance`: how many verdicts chance would give;
+- `by_paper`: a line on each paper;
 - `ledger`: what the run that executes this page has found so far;
-- `table`: verdicts joined with what is claimed;
+- `table`: verdicts joined with what is claimed; `judged`: those of all claims;
 - `verdicts_in`: the verdicts of an executed notebook.
 """
 
@@ -26,10 +27,11 @@ from helpers.claims.gates import (
     less_data_costs,
     local_heads,
 )
-from helpers.claims.ledger import ledger, show, table, verdicts_in
+from helpers.claims.ledger import judged, ledger, show, table, verdicts_in
 from helpers.claims.multiplicity import by_chance
 from helpers.claims.protocols import protocol
 from helpers.claims.statements import Claim, claims
+from helpers.claims.summaries import by_paper
 from helpers.claims.verdicts import (
     FAILS,
     HOLDS,
@@ -77,6 +79,7 @@ __all__ = [
     "across",
     "bootstrap",
     "by_chance",
+    "by_paper",
     "claims",
     "curve",
     "equal_training",
@@ -86,6 +89,7 @@ __all__ = [
     "interval",
     "jackknife",
     "judge",
+    "judged",
     "largest",
     "learned",
     "ledger",

@@ -20,7 +20,7 @@ import helpers.claims.published as published
 import helpers.claims.verdict_table as verdict_table
 from helpers.claims.protocols import protocol, worded
 from helpers.claims.statements import claims, find
-from helpers.claims.verdicts import Verdict
+from helpers.claims.verdicts import Verdict, not_measurable
 from helpers.runtime.paths import checkout
 
 KEY = "vitscope_claims"  # in the metadata of a cell's output
@@ -98,6 +98,30 @@ def table(
         }
         joined.append(asdict(claim) | row | more)
     return joined
+
+
+def judged(paper: str = "") -> list[dict[str, Any]]:
+    """Return every claim of the book with its verdict in the ledger.
+
+    Args:
+        paper: the key of one paper; all of them when empty.
+
+    Returns:
+        As `table`, in the order of the book; claims that no page has judged
+        yet are not measurable.
+    """
+    found = {
+        row["claim"]: row
+        for page in ledger()["pages"].values()
+        for row in page["verdicts"]
+    }
+    return table(
+        [
+            found.get(name) or asdict(not_measurable(name, "not run yet"))
+            for name, claim in claims().items()
+            if paper in ("", claim.paper)
+        ]
+    )
 
 
 def _running() -> Mapping[str, Any]:

@@ -4,11 +4,13 @@ Plain HTML that reads well without a style sheet, in a notebook, and better
 with the book's.
 """
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from helpers.claims.summaries import flat
 from helpers.runtime.errors import unknown
 from helpers.runtime.markup import Html
 
@@ -22,6 +24,7 @@ SIGNS = {
     "not measurable here": ("–", "unmeasured"),
 }
 """For each verdict a sign and a CSS class: never colour alone."""
+FILTERS = ("paper", "verdict", "protocol", "page")
 
 
 def verdicts(
@@ -38,7 +41,9 @@ def verdicts(
             `published`: by edition, the `verdict`, `effect`, `low` and
             `high` it came to, which makes a column for each.
         title: the table's caption.
-        link: whether each statement leads to its `page`.
+        link: whether this is the ledger: each statement leads to its page,
+            to the chart above its verdict there, and the rows can be filtered
+            and taken along where the book's script runs.
 
     Raises:
         ValueError: an unknown verdict.
@@ -53,9 +58,11 @@ def verdicts(
     )
     body = "".join(_row(row, others, link) for row in rows)
     caption = f"<caption>{escape(title)}</caption>" if title else ""
+    kind = "verdicts ledger" if link else "verdicts"
+    data = _data(rows) if link else ""
     return Html(
-        f'<table class="verdicts">{caption}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>",
+        f'<table class="{kind}">{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>{data}",
         "\n".join(line for row in rows for line in _text(row)),
     )
 
@@ -63,8 +70,12 @@ def verdicts(
 def _row(row: Mapping[str, Any], others: Sequence[str], link: bool) -> str:
     """Write a claim as a row, with a cell for each other edition."""
     claim = escape(str(row["statement"]))
+    name = escape(str(row.get("id", "")))
+    facts = [f' id="{name}"' if name else ""]
     if link and row.get("page"):
-        claim = f'<a href="{escape(str(row["page"]))}.html">{claim}</a>'
+        address = f"{escape(str(row['page']))}.html" + (name and f"#{name}")
+        claim = f'<a href="{address}">{claim}</a>'
+        facts += [f' data-{f}="{escape(str(row.get(f)))}"' for f in FILTERS]
     small = [row.get("place"), row.get("note")]
     if row.get("quote"):
         small.insert(1, f"“{row['quote']}”")
@@ -86,7 +97,13 @@ def _row(row: Mapping[str, Any], others: Sequence[str], link: bool) -> str:
             measured = "" if other["effect"] is None else _effect(other)
             cells.append(f"{_badge(other['verdict'])}<br>{measured}")
         cells.append("</td>")
-    return f"<tr>{''.join(cells)}</tr>"
+    return f"<tr{''.join(facts)}>{''.join(cells)}</tr>"
+
+
+def _data(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write the rows for the script that filters and saves them."""
+    text = json.dumps([flat(row) for row in rows]).replace("<", "\\u003c")
+    return f'<script type="application/json">{text}</script>'
 
 
 def _text(row: Mapping[str, Any]) -> Iterator[str]:
