@@ -128,7 +128,7 @@ def _running() -> Mapping[str, Any]:
     """Return the names of the notebook that is running; none elsewhere."""
     from IPython.core.getipython import get_ipython
 
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+    shell: Any = get_ipython()
     names: Mapping[str, Any] = shell.user_ns if shell else {}
     return names
 
