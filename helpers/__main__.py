@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-import helpers.editions.commands  # noqa: F401 (registers its commands)
+import helpers.editions.commands
+import helpers.editions.repeat_commands  # noqa: F401 (registers its commands)
 from helpers.editions.command_line import EditionName, app, with_torch
 from helpers.runtime.paths import checkout
 

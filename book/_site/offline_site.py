@@ -61,6 +61,8 @@ def choose_scripts(
     if 'class="vl-chart"' in body:
         app.add_js_file(BUNDLE, loading_method="defer")
         app.add_js_file("charts.js", loading_method="defer")
+    if 'class="verdicts ledger"' in body:
+        app.add_js_file("ledger.js", loading_method="defer")
     if "cell_input" in body:
         app.add_js_file("code.js", loading_method="defer")
 

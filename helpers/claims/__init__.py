@@ -6,16 +6,17 @@
   `largest` of several, see `helpers.intervals`;
 - `test`: judge a claim by its effect, or say why a run cannot;
 - `judge`: compare an estimate with border and margin of its claim: a
-  `Verdict`, one of `VERDICTS` (`HOLDS`, `NO_EFFECT`, `FAILS`, `REFUTED`,
-  `UNDECIDED`, `NOT_MEASURABLE`);
+  `Verdict`, one of `VERDICTS` (`HOLDS`, `UNTRAINED_TOO`, `NO_EFFECT`,
+  `FAILS`, `REFUTED`, `UNDECIDED`, `NOT_MEASURABLE`);
 - `learned`, `less_data_costs`, `equal_training`, `local_heads`: whether models
   had the treatment that a claim is about: a `Gate`;
 - `not_measurable`: the verdict of a claim that was not measured;
 - `show`: put verdicts on the page and into the ledger;
 - `protocol`: whose experiment a page ran: exact, proxy or lab;
 - `by_chance`: how many verdicts chance would give;
+- `by_paper`: a line on each paper;
 - `ledger`: what the run that executes this page has found so far;
-- `table`: verdicts joined with what is claimed;
+- `table`: verdicts joined with what is claimed; `judged`: those of all claims;
 - `verdicts_in`: the verdicts of an executed notebook.
 """
 
@@ -26,10 +27,11 @@ from helpers.claims.gates import (
     less_data_costs,
     local_heads,
 )
-from helpers.claims.ledger import ledger, show, table, verdicts_in
+from helpers.claims.ledger import judged, ledger, show, table, verdicts_in
 from helpers.claims.multiplicity import by_chance
 from helpers.claims.protocols import protocol
 from helpers.claims.statements import Claim, claims
+from helpers.claims.summaries import by_paper
 from helpers.claims.verdicts import (
     FAILS,
     HOLDS,
@@ -37,6 +39,7 @@ from helpers.claims.verdicts import (
     NOT_MEASURABLE,
     REFUTED,
     UNDECIDED,
+    UNTRAINED_TOO,
     VERDICTS,
     Verdict,
     judge,
@@ -67,6 +70,7 @@ __all__ = [
     "NO_EFFECT",
     "REFUTED",
     "UNDECIDED",
+    "UNTRAINED_TOO",
     "VERDICTS",
     "Claim",
     "Estimate",
@@ -75,6 +79,7 @@ __all__ = [
     "across",
     "bootstrap",
     "by_chance",
+    "by_paper",
     "claims",
     "curve",
     "equal_training",
@@ -84,6 +89,7 @@ __all__ = [
     "interval",
     "jackknife",
     "judge",
+    "judged",
     "largest",
     "learned",
     "ledger",

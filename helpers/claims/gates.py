@@ -11,10 +11,12 @@ says so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import log2
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,9 +79,13 @@ def learned(models: Sequence[VisionModel], images: str, k: int = 20) -> Gate:
 
     Returns:
         The smallest lead of any model over either, with its interval over
-        `TEST` images; not known, and why, for images without labels or
-        without a training split.
+        `TEST` images; 0 where one of them is untrained itself; not known, and
+        why, for images without labels or without a training split.
     """
+    from helpers.models.specs import is_untrained
+
+    if any(is_untrained(model.spec) for model in models):
+        return Gate("learned", Estimate(0.0, 0.0, 0.0))
     try:
         cells = list(_leads(models, images, k))
     except ValueError as error:
@@ -151,6 +157,11 @@ def _card(spec: str) -> dict[str, Any]:
     """Find the card of a model trained here; empty for any other."""
     from helpers.models import zoo
 
+    spec, at, file = spec.partition("@")
+    if at:
+        index = Path(file).with_name("zoo.json")
+        known = json.loads(index.read_text("utf-8")) if index.is_file() else {}
+        return dict(known.get(Path(file).stem, {}))
     family, _, name = spec.partition("/")
     cards = zoo.cards("natural/" if family == "natural" else "")
     return cards.get(spec if family == "natural" else name, {})

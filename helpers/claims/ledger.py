@@ -15,11 +15,12 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+import helpers.claims.other_weights as other_weights
 import helpers.claims.published as published
 import helpers.claims.verdict_table as verdict_table
 from helpers.claims.protocols import protocol, worded
 from helpers.claims.statements import claims, find
-from helpers.claims.verdicts import Verdict
+from helpers.claims.verdicts import Verdict, not_measurable
 from helpers.runtime.paths import checkout
 
 KEY = "vitscope_claims"  # in the metadata of a cell's output
@@ -62,8 +63,11 @@ def table(
     """Join verdicts with what is claimed, one dictionary per claim.
 
     `protocol` says whose experiment it was, where the ledger knows; a claim
-    that fails in the paper's own *does not hold*. `published` has the
-    verdicts of other editions, by the edition.
+    that fails in the paper's own *does not hold*. `control` and `trainings`
+    say what untrained models and second trainings make of it, and the verdict
+    follows from them, see `other_weights.compare`; `outdated` lists what has
+    changed since these were measured. `published` has the verdicts of other
+    editions, by the edition.
 
     Args:
         rows: verdicts as dictionaries.
@@ -76,16 +80,57 @@ def table(
     for row in rows:
         claim = find(row["claim"])
         page = pages.get(claim.page, {})
-        tier = protocol(claim.page, page["parameters"]) if page else ""
-        word = worded(row["verdict"], tier)
+        given = page["parameters"] if page else _running()
+        beside = other_weights.compare(row, given)
+        tier = protocol(claim.page, given) if page else ""
+        word = worded(beside.pop("verdict"), tier)
         known = {
             edition: verdicts[claim.id]
             for edition, verdicts in others.items()
             if claim.id in verdicts
         }
-        more = {"verdict": word, "protocol": tier, "published": known}
+        more = {
+            **beside,
+            "verdict": word,
+            "protocol": tier,
+            "published": known,
+            "outdated": page.get("outdated", {}),
+        }
         joined.append(asdict(claim) | row | more)
     return joined
+
+
+def judged(paper: str = "") -> list[dict[str, Any]]:
+    """Return every claim of the book with its verdict in the ledger.
+
+    Args:
+        paper: the key of one paper; all of them when empty.
+
+    Returns:
+        As `table`, in the order of the book; claims that no page has judged
+        yet are not measurable.
+    """
+    found = {
+        row["claim"]: row
+        for page in ledger()["pages"].values()
+        for row in page["verdicts"]
+    }
+    return table(
+        [
+            found.get(name) or asdict(not_measurable(name, "not run yet"))
+            for name, claim in claims().items()
+            if paper in ("", claim.paper)
+        ]
+    )
+
+
+def _running() -> Mapping[str, Any]:
+    """Return the names of the notebook that is running; none elsewhere."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    names: Mapping[str, Any] = shell.user_ns if shell else {}
+    return names
 
 
 def verdicts_in(notebook: NotebookNode) -> list[dict[str, Any]]:

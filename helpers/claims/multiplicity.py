@@ -14,7 +14,13 @@ import numpy as np
 from scipy import stats
 
 from helpers.claims.statements import find
-from helpers.claims.verdicts import FAILS, HOLDS, REFUTED
+from helpers.claims.verdicts import (
+    FAILS,
+    HOLDS,
+    NOT_MEASURABLE,
+    REFUTED,
+    UNTRAINED_TOO,
+)
 from helpers.intervals.estimates import TAILS
 
 RATE = 0.05  # of false ones among the verdicts that are kept
@@ -43,17 +49,23 @@ def by_chance(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Count verdicts for and against claims, and what chance has to do.
 
     Args:
-        rows: verdicts, as `claims.verdicts_in` reads them.
+        rows: verdicts, as `claims.verdicts_in` reads them or `claims.table`
+            joins them.
 
     Returns:
-        For each of `holds` and the two kinds of failure together: `found`,
-        `expected` if no claim had an effect, and `kept` when the false
-        discovery rate is held at 5 % (Benjamini and Hochberg 1995).
+        For each of `holds` (trained or untrained) and the two kinds of
+        failure together: `found`, `expected` if no claim had an effect, and
+        `kept` when the false discovery rate is held at 5 % (Benjamini and
+        Hochberg 1995).
     """
-    known = [row for row in rows if row["effect"] is not None]
+    known = [
+        row
+        for row in rows
+        if row["effect"] is not None and row["verdict"] != NOT_MEASURABLE
+    ]
     values = [p_value(row) for row in known]
     adjusted = stats.false_discovery_control(values) if known else []
-    kinds = {HOLDS: (HOLDS,), FAILS: (FAILS, REFUTED)}
+    kinds = {HOLDS: (HOLDS, UNTRAINED_TOO), FAILS: (FAILS, REFUTED)}
     return [
         {
             "verdict": kind,

@@ -3,8 +3,8 @@
 `data/results/<edition>/` has `claims.csv`, one row per claim with its effect,
 interval and verdict, and `provenance.json`: versions, device, and the models
 by their hashes. `vitscope publish` writes both; pages and the ledger show the
-verdicts beside their own. Editing a verdict there has no effect: whenever the
-files are read, effects and intervals are judged again.
+verdicts beside their own. Editing a verdict there has no effect, but for that
+of a closed gate: effects and intervals are judged again when they are read.
 """
 
 import csv
@@ -13,7 +13,12 @@ from typing import Any
 
 from helpers.claims.protocols import protocol, worded
 from helpers.claims.statements import claims
-from helpers.claims.verdicts import Verdict, judge, not_measurable
+from helpers.claims.verdicts import (
+    NOT_MEASURABLE,
+    Verdict,
+    judge,
+    not_measurable,
+)
 from helpers.intervals.estimates import Estimate
 from helpers.runtime.paths import DATA
 
@@ -64,7 +69,7 @@ def _verdict(
 
 def _judged(row: dict[str, str]) -> Verdict:
     claim, note = row["claim"], row["note"]
-    if not row["effect"]:
+    if not row["effect"] or row["verdict"] == NOT_MEASURABLE:
         return not_measurable(claim, note)
     numbers = (float(row[name]) for name in ("effect", "low", "high"))
     return judge(claim, Estimate(*numbers), note)

@@ -50,6 +50,8 @@ class Claim:
         quote: the paper's own words, where they are at hand.
         needs: what must be true of the models for the claim to say anything,
             each one of `NEEDS`, with the margin by which.
+        uncontrolled: why untrained models say nothing about the claim; it
+            then has no control.
         revisions: what changed in the statement after it was first written,
             each with its `date`.
     """
@@ -67,6 +69,7 @@ class Claim:
     printed: str | None = None
     quote: str | None = None
     needs: Mapping[str, float] = field(default_factory=dict)
+    uncontrolled: str = ""
     revisions: Sequence[Mapping[str, str]] = ()
 
 

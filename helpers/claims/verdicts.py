@@ -7,7 +7,7 @@ that with the border of the claim. No verdict is typed by hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from helpers.claims.gates import Gate
 from helpers.claims.statements import NEEDS, Claim, find
@@ -15,11 +15,16 @@ from helpers.intervals.estimates import Estimate
 from helpers.intervals.inference import Effect, Sample, infer
 
 HOLDS, NO_EFFECT = "holds", "no effect"
+UNTRAINED_TOO = "holds, untrained too"
 FAILS, REFUTED = "does not hold here", "does not hold"
 UNDECIDED, NOT_MEASURABLE = "undecided", "not measurable here"
-VERDICTS = (HOLDS, NO_EFFECT, FAILS, REFUTED, UNDECIDED, NOT_MEASURABLE)
-"""`REFUTED` is kept for the models and data of the paper itself, see
-`helpers.claims.protocols`; no page can know that it has these."""
+VERDICTS = (
+    *(HOLDS, UNTRAINED_TOO, NO_EFFECT, FAILS, REFUTED),
+    *(UNDECIDED, NOT_MEASURABLE),
+)
+"""No page gives two of them itself. `REFUTED` is kept for the models and data
+of the paper, see `helpers.claims.protocols`; `UNTRAINED_TOO` comes from the
+controls, see `helpers.claims.other_weights`."""
 ROUNDING = 1e-9
 """What rounding may add to an effect of order 1, as those of the claims are:
 far above what float64 does to sums, far below what images could tell."""
@@ -102,7 +107,8 @@ def test(
         note: what the reader should know (a proxy model, say).
 
     Returns:
-        What `judge` says; `not measurable here` where a gate is closed.
+        What `judge` says; `not measurable here` where a gate is closed, with
+        the effect, which says nothing about the claim then.
 
     Raises:
         ValueError: no such claim, or a need of the claim without a gate;
@@ -111,21 +117,23 @@ def test(
     for part in (effect, *samples):
         if isinstance(part, str):
             return not_measurable(claim, part)
-    known = {gate.name: gate for gate in gates}
+    known, closed = {gate.name: gate for gate in gates}, ""
     for need, margin in find(claim).needs.items():
         if need not in known:
             raise ValueError(f"claim {claim} needs a gate for {need!r}")
         gate = known[need]
         if gate.closed(margin):
-            return not_measurable(
-                claim,
+            closed = closed or (
                 f"the treatment had no effect: {NEEDS[need]}: "
-                f"{gate.found:.3g}, expected {gate.side} {margin:g}",
+                f"{gate.found:.3g}, expected {gate.side} {margin:g}"
             )
         if gate.found is None:
             note = f"{note}; " if note else ""
             note += f"not checked: {NEEDS[need]} ({gate.why})"
-    return judge(claim, infer(effect, *samples), note)
+    found = judge(claim, infer(effect, *samples), note)
+    if closed:
+        return replace(found, verdict=NOT_MEASURABLE, note=closed)
+    return found
 
 
 def not_measurable(claim: str, why: str) -> Verdict:

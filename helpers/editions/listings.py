@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 import helpers.editions.jobs as jobs
 import helpers.editions.notebooks as notebooks
 import helpers.editions.parameters as parameters
@@ -155,14 +153,13 @@ def claims(edition: Edition, root: Path) -> str:
     pages = {}
     if path.is_file():
         pages = json.loads(path.read_text("utf-8"))["pages"]
-    verdicts = {
-        row["claim"]: row
-        for page in pages.values()
-        for row in page["verdicts"]
-    }
+    from helpers import claims as judged
+
+    rows = [row for page in pages.values() for row in page["verdicts"]]
+    verdicts = {row["id"]: row for row in judged.table(rows, pages)}
     lines = [("claim", "verdict", "effect", "page")]
-    for claim in yaml.safe_load((DATA / "claims.yaml").read_text("utf-8")):
-        row = verdicts.get(claim["id"], {})
+    for name, claim in judged.claims().items():
+        row = verdicts.get(name, {})
         verdict = row.get("verdict", "not run")
-        lines.append((claim["id"], verdict, effect(row), claim["page"]))
+        lines.append((name, verdict, effect(row), claim.page))
     return table(lines)

@@ -18,6 +18,7 @@ from typing import Any
 
 from helpers.editions import notebooks
 from helpers.editions.jobs import Job
+from helpers.editions.parameters import MODEL
 from helpers.editions.used import closure
 from helpers.runtime.paths import DATA, runs
 
@@ -25,10 +26,17 @@ VERSIONS = ("torch", "timm")
 WORDS = {
     r"\bwardrobe\b": ["garments.npz"],
     r"\bzoo\b|\blab/(?!\w)": ["zoo/*.safetensors", "zoo/zoo.json"],
-    r"\bclaims\b": ["claims.yaml", "results/*/*"],
+    r"\bclaims\b": [
+        "claims.yaml",
+        *("results/*/claims.csv", "results/*/provenance.json"),
+        *("results/controls/{page}.json", "results/seeds/{page}.json"),
+    ],
     r"\beditions\b": ["editions/*.yaml"],
 }
-"""What a page mentions, and the data that it then depends on."""
+"""What a page mentions, and the data that it then depends on; `{page}` is the
+page itself, or every one for a page that reads the ledger."""
+BESIDE_NUMBERS = ("charts", "claims", "explorers")
+"""Rooms that draw, judge and ask: they do not move a measured number."""
 
 
 def inputs(job: Job, rows: Mapping[str, Any]) -> dict[str, str]:
@@ -49,7 +57,7 @@ def inputs(job: Job, rows: Mapping[str, Any]) -> dict[str, str]:
         "source": _digest([source]),
         "parameters": _digest([values]),
         "helpers": _digest(map(_content, closure(code))),
-        "data": _digest(_data(source + values, job.parameters)),
+        "data": _digest(_data(source + values, job)),
         "versions": " ".join(
             f"{name} {importlib.metadata.version(name)}" for name in VERSIONS
         ),
@@ -57,6 +65,33 @@ def inputs(job: Job, rows: Mapping[str, Any]) -> dict[str, str]:
     if job.is_back:
         parts["ledger"] = _digest([json.dumps(rows, sort_keys=True)])
     return parts
+
+
+def numbers(job: Job) -> dict[str, str]:
+    """Digest what the numbers of a page depend on, on any machine.
+
+    Returns:
+        `code` of the page and of the modules that it measures with, and
+        `data`: the bundled images, and the weights of its models.
+    """
+    code = notebooks.code(job.notebook)
+    used = [m for m in closure(code) if m.parent.name not in BESIDE_NUMBERS]
+    files = [weights(spec) for spec in job.specs(MODEL)]
+    found = {path for path in (DATA / "garments.npz", *files) if path}
+    return {
+        "code": _digest([code, *map(_content, used)]),
+        "data": _digest(_content(p) for p in sorted(found) if p.is_file()),
+    }
+
+
+def weights(spec: str) -> Path | None:
+    """Find the file of weights of a model of the lab; None for another."""
+    name, _, options = spec.partition("?")
+    own, _, file = name.partition("@")
+    if not own.startswith("lab/") or "random" in options:
+        return None
+    bundled = DATA / "zoo" / f"{own.removeprefix('lab/')}.safetensors"
+    return Path(file) if file else bundled
 
 
 def key(parts: Mapping[str, str]) -> str:
@@ -82,10 +117,11 @@ def _hashed(path: Path, size: int, modified: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _data(text: str, values: Mapping[str, Any]) -> list[str]:
+def _data(text: str, job: Job) -> list[str]:
     """List the data that a page names, each with a digest."""
+    whose = "*" if job.is_back else job.page
     named = [found for word, found in WORDS.items() if re.search(word, text)]
-    patterns = [pattern for found in named for pattern in found]
+    patterns = [p.format(page=whose) for found in named for p in found]
     patterns += [
         f"zoo/{n}.*safetensors" for n in re.findall(r"\blab/(\w+)", text)
     ]
@@ -93,7 +129,7 @@ def _data(text: str, values: Mapping[str, Any]) -> list[str]:
     for name in re.findall(r"\bnatural/(\w+)", text):
         files |= set(runs().glob(f"natural/zoo/{name}.*safetensors"))
     found = [_content(path) for path in sorted(files) if path.is_file()]
-    for value in values.values():
+    for value in job.parameters.values():
         for spec in value if isinstance(value, list) else [value]:
             if isinstance(spec, str):
                 found += _outside(spec)

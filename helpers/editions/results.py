@@ -72,10 +72,13 @@ def ledger(
 
     Returns:
         {"edition", "pages": {page: {"seconds", "parameters", "verdicts",
-        "environment"}}}, the form that the pages `claims` and `execution`
-        read.
+        "environment", "outdated"}}}, the form that the pages `claims` and
+        `execution` read. `outdated` says by kind of other weights what has
+        changed since the page was measured on them.
     """
     from helpers import claims  # brings torch, which takes seconds
+    from helpers.claims.other_weights import KINDS
+    from helpers.editions import swapped
 
     rows: dict[str, Any] = {}
     for job in jobs:
@@ -87,6 +90,9 @@ def ledger(
                 "parameters": kept.parameters,
                 "verdicts": claims.verdicts_in(notebook),
                 "environment": kept.environment,
+                "outdated": {
+                    kind: swapped.outdated(kind, job) for kind in KINDS
+                },
             }
     return {"edition": edition.name, "pages": rows}
 

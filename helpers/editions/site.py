@@ -189,12 +189,11 @@ def _jupyter_book(site: Path, output: Path) -> str:
 
 def summary(edition: Edition, root: Path) -> str:
     """Count the verdicts of an edition's ledger, in one line."""
-    from helpers.claims.verdicts import VERDICTS
+    from helpers.claims import VERDICTS, table
 
     path = edition.folder(root) / "ledger.json"
     pages = json.loads(path.read_text("utf-8"))["pages"]
-    counts = Counter(
-        row["verdict"] for page in pages.values() for row in page["verdicts"]
-    )
+    rows = [row for page in pages.values() for row in page["verdicts"]]
+    counts = Counter(row["verdict"] for row in table(rows, pages))
     parts = [f"{counts[word]} {word}" for word in VERDICTS]
     return f"claims: {', '.join(parts)}"

@@ -3,6 +3,8 @@
 A spec is a string:
 
 - `lab/vit_cls`: a model of the bundled zoo;
+- `lab/vit_cls@second/vit_cls.safetensors`: the same with the weights of
+  another training;
 - `natural/vit_cls`: the same trained on photographs, by the reader;
 - `vit_base_patch16_224.dino`: any timm name, with or without its tag;
 - `vit_small_patch14_dinov2@weights.safetensors`: a timm architecture with
@@ -92,15 +94,16 @@ def check(spec: str) -> str:
         if bare not in zoo.NAMES:
             names = [family + name for name in zoo.NAMES]
             raise unknown("model", want.name, names)
+        if want.img_size:
+            raise ValueError(f"{want.name} has no img_size option")
+        if want.path and not want.path.is_file():
+            raise FileNotFoundError(f"no weights file at {want.path}")
         own = want.name.removeprefix(LAB)
-        if want.random is None and own not in zoo.cards(
-            own.removesuffix(bare)
-        ):
+        known = want.path or own in zoo.cards(own.removesuffix(bare))
+        if want.random is None and not known:
             raise FileNotFoundError(
                 f"{want.name} is not trained here yet: `vitscope train {own}`"
             )
-        if want.img_size or want.path:
-            raise ValueError(f"{want.name} takes neither a size nor a file")
         return spec
     if want.name.startswith(RELEASE):
         releases.get(want.name.removeprefix(RELEASE))
@@ -141,6 +144,12 @@ def untrained(spec: str, draw: int = 0) -> str:
     return f"{want.name}?random{seed}{size}"
 
 
+def is_untrained(spec: str) -> bool:
+    """Tell whether a spec leaves out the trained weights."""
+    options = spec.partition("?")[2].split("&")
+    return any(option.partition("=")[0] == "random" for option in options)
+
+
 def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
     """Load a model from its spec.
 
@@ -160,9 +169,12 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
     if want.name.startswith((LAB, NATURAL)):
         name = want.name.removeprefix(LAB)
         with _fixed_seed(want.random):
-            module = (
-                zoo.build(name) if want.random is not None else zoo.load(name)
-            )
+            module = zoo.build(name)
+        if want.path and want.random is None:
+            state = weights.read(want.path)
+            weights.fit(module, state, str(want.path))
+        elif want.random is None:
+            module = zoo.load(name)
     elif want.name.startswith(RELEASE):
         name = want.name.removeprefix(RELEASE)
         source = released.build if want.random is not None else released.load

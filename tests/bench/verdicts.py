@@ -18,11 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from helpers import claims
 from helpers.cka.comparison import Comparison
 from helpers.claims import statements
 from helpers.claims.verdicts import FAILS, HOLDS, NO_EFFECT
+from helpers.intervals import between_trainings
 from helpers.intervals.estimates import Estimate
 from helpers.runtime.arrays import Floats
 
@@ -141,6 +143,42 @@ def rates(
     )
 
 
+def covered_trainings(
+    ratio: float, runs: int, trainings: int = 2, claims_each: int = 8
+) -> tuple[float, float]:
+    """Judge pages of claims whose effect is 0, from several trainings.
+
+    All trainings are measured on the same images.
+
+    Args:
+        ratio: standard deviation between trainings, in standard errors.
+        runs: simulated pages.
+        trainings: of the models of a page.
+        claims_each: claims of a page, of different standard errors.
+
+    Returns:
+        How often the interval over images covers the mean of all trainings,
+        and how often the wider one does.
+    """
+    draw = np.random.default_rng(0)
+    plain, wide = [], []
+    for _ in range(runs):
+        errors = draw.uniform(0.5, 2, claims_each)
+        means = draw.normal(size=(trainings, claims_each)) * ratio * errors
+        seen = means + draw.normal(size=claims_each) * errors
+        half = stats.norm.ppf(0.975) * errors
+        pages = [
+            [Estimate(v, v - h, v + h) for v in values]
+            for values, h in zip(seen.T, half, strict=True)
+        ]
+        pooled = between_trainings.spread(pages)
+        for each in pages:
+            ends = between_trainings.widen(each[0], each, pooled)
+            plain.append(each[0].low <= 0 <= each[0].high)
+            wide.append(ends.low <= 0 <= ends.high)
+    return float(np.mean(plain)), float(np.mean(wide))
+
+
 def main(runs: int = 1000) -> None:
     """Print the table."""
     head = ("coverage", "holds", "fails", "no effect", "naive")
@@ -153,6 +191,12 @@ def main(runs: int = 1000) -> None:
         got = rates(way, runs, cells, correlation, compare=way is by_mean)
         shares = list(vars(got).values())[1:]
         print(f"{got.what:36}" + "".join(f"{100 * s:11.1f}" for s in shares))
+    print("\nCoverage with the chance of two trainings, in %")
+    print(f"{'spread between trainings':36}{'images':>11}{'both':>11}")
+    for ratio in (0, 0.5, 1, 2, 5):
+        found = covered_trainings(ratio, runs)
+        shares = "".join(f"{100 * s:11.1f}" for s in found)
+        print(f"{f'{ratio:g} standard errors':36}{shares}")
     print(f"{time.perf_counter() - began:.0f} s", flush=True)
 
 

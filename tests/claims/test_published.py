@@ -124,6 +124,11 @@ def test_verdicts_follow_from_the_intervals(book: Path) -> None:
     assert found["shekhar-3-pool"]["verdict"] == "not measurable here"
     assert found["shekhar-3-pool"]["note"] == 'a "class"'
     assert len(found) == 2
+    closed = "first,not measurable here,2,1,3,the treatment had no effect"
+    path.write_text(text.splitlines()[0] + f"\nraghu-1-ends,{closed}\n")
+    (found,) = published.read().values()
+    assert found["raghu-1-ends"]["verdict"] == "not measurable here"
+    assert found["raghu-1-ends"]["note"] == "the treatment had no effect"
 
 
 def test_pages_depend_on_what_is_published(

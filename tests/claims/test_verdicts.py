@@ -128,6 +128,7 @@ def test_a_closed_gate_says_so_with_the_number(
         gate = Gate("less-data-costs", found, why="no card tells")
         got = claims.test("x", effect, gates=[gate])
         assert got.verdict == verdict
+        assert (got.effect, got.low, got.high) == (1, 0.5, 1.5)
         if found is None:
             assert got.note.startswith("not checked: accuracy lost")
         elif verdict != "holds":
@@ -183,11 +184,14 @@ def test_heads_are_held_to_uniform_attention() -> None:
 
 
 def test_an_untrained_model_has_learned_nothing() -> None:
-    new = models.load("lab/vit_narrow?random", "cpu")
-    gate = gates.learned([new], "wardrobe")
-    assert gate.found is not None
-    assert gate.found.value <= 0  # no better than itself
-    assert gate.closed(0.05)
+    for spec in (
+        "lab/vit_narrow?random",
+        "lab/vit_narrow?img_size=9&random=7",
+    ):
+        new = SimpleNamespace(spec=spec)  # which no image has to go through
+        gate = gates.learned([new], "wardrobe")  # type: ignore[list-item]
+        assert gate.found == Estimate(0, 0, 0)
+        assert gate.closed(0.05)
 
 
 def test_a_supervised_model_has_learned() -> None:
@@ -293,8 +297,24 @@ def test_verdicts_by_chance_and_after_correction() -> None:
     rows += [row("holds", 1.01, 1.0), row("holds", 9, 1.0)]
     rows += [row("does not hold here", -9, 1.0)]
     rows += [row("not measurable here", None, 0)]
+    rows += [row("not measurable here", 9, 1.0)]  # behind a closed gate
     holds, fails = claims.by_chance(rows)
     assert (holds["found"], fails["found"]) == (2, 1)
     assert holds["expected"] == fails["expected"] == pytest.approx(1)
     assert (holds["kept"], fails["kept"]) == (1, 1)
     assert claims.by_chance([])[0]["found"] == 0
+    too = [row("holds, untrained too", 9, 1.0), row("holds", 9, 1.0)]
+    assert claims.by_chance(too)[0]["kept"] == 2
+
+
+def test_the_card_of_a_second_training_lies_beside_it(tmp_path: Path) -> None:
+    spec = f"lab/vit_cls@{tmp_path}/vit_cls.safetensors"
+    assert claims.equal_training(spec, spec).found is None
+    card = zoo.cards()["vit_cls"] | {"samples": 128, "tokens": 1.0}
+    twice = card | {"samples": 256}
+    known = {"vit_cls": card, "mae": twice}
+    (tmp_path / "zoo.json").write_text(json.dumps(known))
+    other = f"lab/mae@{tmp_path}/mae.safetensors"
+    found = claims.equal_training(spec, other).found
+    assert found is not None
+    assert found.value == 1

@@ -357,3 +357,37 @@ def test_the_vega_bundle_is_renewed_with_its_maker(tmp_path, monkeypatch):
     assert len(calls) == 2
     (made,) = (tmp_path / "vega").iterdir()
     assert made.read_text("utf-8").startswith("// vl-convert 2\n(function(){")
+
+
+def test_the_ledger_can_be_filtered_and_taken_along(address, chromium):
+    chromium.open(f"{address}/book/claims.html")
+    labels, whole = chromium.js(
+        """const form = document.querySelector("form.ledger-tools");
+        return [[...form.elements].map((e) => e.name || e.textContent),
+                document.querySelectorAll("table.ledger tbody tr").length];"""
+    )
+    assert labels[:4] == ["paper", "verdict", "protocol", "page"]
+    assert labels[4:7] == ["Show all", "CSV", "JSON"]
+    shown, papers, told, rows = chromium.js(
+        """const form = document.querySelector("form.ledger-tools");
+        const select = form.elements.paper;
+        select.value = "odonnat2026";
+        select.dispatchEvent(new Event("change", {bubbles: true}));
+        const rows = document.querySelectorAll("table.ledger tbody tr");
+        const shown = [...rows].filter((row) => row.offsetHeight);
+        let saved;
+        saveText = (name, text) => (saved = JSON.parse(text));
+        form.querySelector("button[aria-label*=JSON]").click();
+        return [shown.length, [...new Set(shown.map((r) => r.dataset.paper))],
+                form.querySelector("output").textContent, saved];"""
+    )
+    assert papers == ["odonnat2026"]
+    assert 0 < shown < whole
+    assert told == f"{shown} of {whole} claims"
+    assert len(rows) == shown
+    assert {row["paper"] for row in rows} == {"odonnat2026"}
+    assert {"effect", "verdict", "control_mean"} <= set(rows[0])
+    back = """document.querySelector(".ledger-tools button").click();
+        return document.querySelectorAll("table.ledger tr[hidden]").length"""
+    assert chromium.js(back) == 0
+    assert chromium.loaded().errors == []

@@ -1,0 +1,80 @@
+"""What a run says about each paper, in a line, and about each claim, flat."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from helpers.claims.statements import claims
+from helpers.claims.verdicts import VERDICTS
+from helpers.runtime.markup import Html
+
+BOOK = "vitscope2026"
+COLUMNS = (
+    *("id", "paper", "place", "page", "statement", "protocol", "verdict"),
+    *("effect", "low", "high", "border", "side", "margin", "note"),
+)
+CONTROL = ("mean", "low", "high", "draws", "holds")
+
+
+def named(paper: str) -> str:
+    """Write the key of a paper as a citation: `Raghu et al. 2021`."""
+    if paper == BOOK:
+        return "Hypotheses of this book"
+    found = re.fullmatch(r"([a-z]+)(\d{4})", paper)
+    return f"{found[1].capitalize()} et al. {found[2]}" if found else paper
+
+
+def by_paper(rows: Iterable[Mapping[str, Any]]) -> Html:
+    """Sum up the verdicts on each paper, in a list.
+
+    Args:
+        rows: as `claims.table` joins them.
+    """
+    found = lines(rows)
+    items = "".join(
+        f"<li><strong>{escape(paper)}</strong>: {line}</li>"
+        for paper, line in found.items()
+    )
+    text = "\n".join(f"{paper}: {line}" for paper, line in found.items())
+    return Html(f"<ul>{items}</ul>", text)
+
+
+def lines(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Sum up the verdicts on each paper, see `by_paper`.
+
+    Returns:
+        Citation to a line such as `12 claims: 5 holds, 7 undecided`, in the
+        order of the book.
+    """
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        paper = claims()[row["claim"]].paper
+        found.setdefault(paper, Counter())[row["verdict"]] += 1
+    return {
+        named(paper): f"{counts.total()} claim{'s'[: counts.total() - 1]}: "
+        + ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
+        for paper, counts in found.items()
+    }
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a joined row as plain columns, for CSV and JSON.
+
+    Returns:
+        `COLUMNS`, then the number of `trainings` with the ends of the wider
+        interval, and the control: its mean, range, draws and how many of
+        them hold. None where there is no such number.
+    """
+    trainings = row.get("trainings") or {}
+    control = row.get("control") or {}
+    return {
+        **{name: row.get(name) for name in COLUMNS},
+        "trainings": trainings.get("count"),
+        "wide_low": trainings.get("wide_low"),
+        "wide_high": trainings.get("wide_high"),
+        **{f"control_{name}": control.get(name) for name in CONTROL},
+    }
