@@ -66,7 +66,7 @@ class TokenNorms:
     settings: dict[str, Any]
 
     def relative(self, layer: str) -> Floats:
-        """Divide norms by the median patch of their image, (images, tokens)."""
+        """Divide by the median patch of each image: (images, tokens)."""
         return relative(self.each[layer], self.prefix)
 
     def outliers(self, times: float = TIMES) -> Floats:
@@ -123,19 +123,6 @@ class TokenNorms:
                     )
                 ]
         return self._table(rows)
-
-    def norm_table(self) -> pd.DataFrame:
-        """Write one row per layer and kind of token: the mean norm.
-
-        The columns are `layer`, `depth`, `kind`, `norm` (absolute), and
-        `se`, its standard error over images.
-        """
-        return self._table(
-            {"layer": layer, "depth": self.depths[layer], "kind": kind}
-            | _average(part.mean(1), "norm")
-            for layer, x in self.each.items()
-            for kind, part in self._kinds(x).items()
-        )
 
     def magnitude_table(self) -> pd.DataFrame:
         """Write one row per layer and rank: the mean magnitude over images.

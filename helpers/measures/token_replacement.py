@@ -11,8 +11,9 @@ it is stored nowhere else; networks were not trained for such inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
@@ -107,49 +108,56 @@ def replaced(
 def damage(
     model: VisionModel,
     images: Images,
-    layer: str,
-    tokens: Sequence[int],
-    way: str,
+    layers: str,
+    tokens: Mapping[str, Sequence[int]],
+    ways: Sequence[str] = WAYS,
     batch_size: int = 64,
     seed: int = 0,
-) -> Floats:
+) -> dict[tuple[str, str, str], Floats]:
     """Measure how far the output moves when tokens are replaced.
 
     Args:
         model: as in `replaced`.
         images: n images; those beyond the last whole batch are left out.
-        layer: as in `replaced`.
-        tokens: as in `replaced`.
-        way: as in `replaced`.
+        layers: which layers, one at a time, see `helpers.features.names`.
+        tokens: any name -> positions that are replaced together.
+        ways: as in `replaced`; several, one at a time.
         batch_size: images of a forward pass.
         seed: as in `replaced`.
 
     Returns:
-        (images,) squared change of the model's output (its logits, or its
-        features where it has no classifier), in units of the output's
-        variance over images: 0 where nothing changes, on average 2 where the
-        output becomes that of another image.
+        Layer, name of the tokens and way -> (images,) squared change of the
+        model's output (its logits, or its features where it has no
+        classifier), in units of the output's variance over images: 0 where
+        nothing changes, on average 2 where the output becomes that of
+        another image.
 
     Raises:
-        ValueError: as `replaced`, or an output that is the same for all
-            images.
+        ValueError: as `replaced`, too few images for a batch, or an output
+            that is the same for all images.
     """
-    before, after = [], []
+    cases = list(product(names(model, layers), tokens, ways))
+    before: list[Tensor] = []
+    after: dict[tuple[str, str, str], list[Tensor]] = {c: [] for c in cases}
     for where, (x,) in images.batches(
         model, batch_size=batch_size, drop_last=True
     ):
         before.append(model(x).double().cpu())
-        with replaced(model, layer, tokens, way, seed + int(where[0])):
-            after.append(model(x).double().cpu())
+        draw = seed + int(where[0])
+        for layer, name, way in cases:
+            with replaced(model, layer, tokens[name], way, draw):
+                after[layer, name, way].append(model(x).double().cpu())
     if not before:
         raise ValueError(
             f"{len(images)} images do not fill a batch of {batch_size}"
         )
-    old, new = torch.cat(before), torch.cat(after)
+    old = torch.cat(before)
     spread = (old - old.mean(0)).square().sum(1).mean()
     if not spread > 0:
         raise ValueError(
             f"the output of {model.spec} is the same for all images"
         )
-    moved: Floats = ((new - old).square().sum(1) / spread).numpy()
-    return moved
+    return {
+        case: ((torch.cat(new) - old).square().sum(1) / spread).numpy()
+        for case, new in after.items()
+    }

@@ -59,9 +59,7 @@ def test_norms_and_magnitudes_are_those_of_the_tokens(scenes):
             np.testing.assert_allclose(
                 row[:3], [first, second, third], rtol=1e-4
             )
-            np.testing.assert_allclose(
-                row[3], np.median(abs(one)), rtol=1e-2
-            )
+            np.testing.assert_allclose(row[3], np.median(abs(one)), rtol=1e-2)
     table = found.magnitude_table()
     assert list(table["rank"].unique()) == list(norms.MAGNITUDES)
     first = table[table["rank"] == "largest"].magnitude
@@ -116,34 +114,18 @@ def test_a_histogram_holds_every_token_once(scenes):
     assert short.share.iloc[0] == 1
 
 
-def test_norms_of_kinds_are_means_over_their_tokens(scenes):
-    model = spiky()
-    table = norms.measure(model, scenes).norm_table()
-    *_, last = by_hand(model, prepared(model, scenes))
-    each = lengths(last)
-    for kind, part in (
-        (norms.CLASS, each[:, 0]),
-        (norms.REGISTERS, each[:, 1:5]),
-        (norms.PATCHES, each[:, 5:]),
-    ):
-        row = table[(table.kind == kind) & (table.layer == "blocks.1.out")]
-        assert row.norm.item() == pytest.approx(part.mean(), rel=1e-4)
-
-
 def test_the_positions_of_a_map_are_tokens(scenes):
     model = models.load("lab/resnet?random")
     found = norms.measure(model, scenes, "stages.3.2.out")
     (each,) = found.each.values()
     assert each.shape == (COUNT, 16)
-    assert set(found.norm_table().kind) == {norms.PATCHES}
+    assert set(found.histogram().kind) == {norms.PATCHES}
 
 
 @pytest.mark.parametrize(
     ("registers", "times"), [(True, None), (False, 2.0), (True, 2.0)]
 )
-def test_without_gives_measurements_the_other_tokens(
-    scenes, registers, times
-):
+def test_without_gives_measurements_the_other_tokens(scenes, registers, times):
     model = spiky()
     found = cka.measure(
         norms.without(model, registers, times), None, scenes, "out", "all", 4
@@ -196,9 +178,7 @@ def test_sinks_are_what_the_definition_says(scenes, kind):
         )
         for n in range(COUNT):
             drawn = weights[i][n, :, first:].mean(0).mean(0)
-            np.testing.assert_allclose(
-                found.received[n, i], drawn, atol=1e-5
-            )
+            np.testing.assert_allclose(found.received[n, i], drawn, atol=1e-5)
 
 
 def test_kinds_share_all_attention_and_are_held_to_even_shares(scenes):
@@ -250,9 +230,7 @@ def test_shared_keys_do_not_hide_the_values(scenes):
     handle.remove()
     width = model.module.num_features
     values = seen[0][..., 2 * width :].double().numpy()
-    np.testing.assert_allclose(
-        found.values[:, 0], lengths(values), rtol=1e-3
-    )
+    np.testing.assert_allclose(found.values[:, 0], lengths(values), rtol=1e-3)
 
 
 def continued(model, layer, stream, tokens, new):
@@ -272,7 +250,7 @@ def test_the_network_goes_on_from_the_tokens_put_in(scenes, way):
     stream = by_hand(model, x)[1]
     old = stream[:, tokens]
     new = {
-        "their mean": np.broadcast_to(old.mean(0), old.shape),
+        "their mean": np.stack([old.mean(0)] * COUNT),
         "another image's": old[[-1, *range(COUNT - 1)]],
     }
     if way == token_replacement.NOISE:
@@ -290,7 +268,9 @@ def test_the_network_goes_on_from_the_tokens_put_in(scenes, way):
         apart = new[way].std(0, ddof=1) / old.std(0, ddof=1)
         assert np.median(apart) == pytest.approx(1, abs=0.1)
         kept = [t for t in range(stream.shape[1]) if t not in tokens]
-        np.testing.assert_allclose(seen[0][:, kept], stream[:, kept], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            seen[0][:, kept], stream[:, kept], rtol=1e-3, atol=1e-4
+        )
     with token_replacement.replaced(
         model, "blocks.0.out", tokens, way, seed=3
     ):
@@ -306,21 +286,36 @@ def test_all_tokens_of_another_image_give_its_output(scenes):
     x = prepared(model, scenes)
     output = model(x).double().numpy()
     every = range(by_hand(model, x)[0].shape[1])
-    found = token_replacement.damage(
-        model, scenes, "blocks.0.out", every, token_replacement.ANOTHER, COUNT
-    )
+    (found,) = token_replacement.damage(
+        model,
+        scenes,
+        "blocks.0.out",
+        {"all": every},
+        [token_replacement.ANOTHER],
+        batch_size=COUNT,
+    ).values()
     moved = output[[-1, *range(COUNT - 1)]] - output
     variance = ((output - output.mean(0)) ** 2).sum(1).mean()
-    np.testing.assert_allclose(
-        found, (moved**2).sum(1) / variance, rtol=1e-3
-    )
+    np.testing.assert_allclose(found, (moved**2).sum(1) / variance, rtol=1e-3)
 
 
-def test_no_token_replaced_does_no_damage(scenes):
+def test_only_tokens_that_are_read_later_do_damage(scenes):
+    """The class token is read after the last block, and no patch."""
     found = token_replacement.damage(
-        spiky(), scenes, "blocks.0.out", [], token_replacement.MEAN, 5
+        spiky(),
+        scenes,
+        "out",
+        {"none": [], "class": [0], "patch": [7]},
+        [token_replacement.MEAN],
+        batch_size=5,
     )
-    np.testing.assert_array_equal(found, np.zeros(10))
+    moved = {case[:2]: each.any() for case, each in found.items()}
+    assert {case for case, any_change in moved.items() if any_change} == {
+        ("blocks.0.out", "class"),
+        ("blocks.0.out", "patch"),
+        ("blocks.1.out", "class"),
+    }
+    assert all(each.shape == (10,) for each in found.values())
 
 
 @pytest.mark.parametrize(
@@ -347,7 +342,6 @@ def test_no_token_replaced_does_no_damage(scenes):
             lambda m, s: replacing(m, s, way="the median"),
             "unknown way to replace tokens 'the median'.*their mean",
         ),
-        (lambda m, s: replacing(m, s, layer="out"), "in one layer"),
         (lambda m, s: replacing(m, s, layer="blocks.0.mid"), "in one layer"),
         (lambda m, s: replacing(m, s, tokens=[999]), "not all among"),
         (lambda m, s: replacing(m, s, size=1), "two images or more"),
@@ -362,7 +356,18 @@ def test_says_what_is_wrong(scenes, call, words):
 def replacing(
     model, scenes, layer="blocks.0.out", tokens=(1,), way="noise", size=4
 ):
-    return token_replacement.damage(model, scenes, layer, tokens, way, size)
+    return token_replacement.damage(
+        model, scenes, layer, {"some": tokens}, [way], size
+    )
+
+
+def test_tokens_of_two_layers_at_once_are_refused():
+    model = spiky()
+    with (
+        pytest.raises(ValueError, match="in one layer"),
+        token_replacement.replaced(model, "out", [1], "noise"),
+    ):
+        pass
 
 
 def test_an_output_without_variance_is_refused(scenes):
