@@ -203,9 +203,11 @@ def measure(
             ]
             norms = [before[entering[block]] for block in chosen]
             kept.append(torch.stack([*parts, torch.stack(norms, 1)]))
-    found = torch.cat(kept, 1).double().numpy()
+    drawn, values, lengths = torch.cat(kept, 1).double().numpy()
     return Sinks(
-        *found,
+        received=drawn,
+        values=values,
+        norms=lengths,
         prefix=model.prefix_tokens,
         class_token=model.has_class_token,
         blocks=list(chosen),
@@ -242,7 +244,8 @@ def _values(model: VisionModel, layer: AttentionLayer) -> Any:
 
 
 def _length(x: Tensor) -> Tensor:
-    return x.float().norm(dim=-1).cpu()
+    length: Tensor = x.float().norm(dim=-1).cpu()
+    return length
 
 
 def _error(each: Floats) -> float:
