@@ -62,6 +62,18 @@ def halfway(steps: Sequence[int], maps: Sequence[Floats]) -> Floats:
     return found
 
 
+def rise(first: Floats, last: Floats) -> float:
+    """Return the change of the mean CKA from one map to a later one."""
+    return level(last) - level(first)
+
+
+def rise_over(
+    first: Floats, last: Floats, other_first: Floats, other_last: Floats
+) -> float:
+    """Subtract the `rise` of another course, or of another part of one."""
+    return rise(first, last) - rise(other_first, other_last)
+
+
 def head_start(steps: Sequence[int], maps: Sequence[Floats]) -> float:
     """Tell by how many doublings the last third of the layers is earlier.
 

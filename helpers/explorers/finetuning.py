@@ -21,7 +21,7 @@ from helpers.runtime.markup import Html
 
 PACE = 900  # milliseconds a step is shown while it plays
 
-Maps = Mapping[tuple[str, int], Mapping[str, Comparison]]
+Maps = Mapping[tuple[str, int, str], Comparison]
 
 
 class Course(Protocol):
@@ -57,7 +57,7 @@ class FinetuningForm(Form):
         self.courses, self.others, self.images = courses, others, images
         self.layers, self.tokens = layers, tokens
         self.batch_size = batch_size
-        known = [step for _, step in measured]
+        known = [step for _, step, _ in measured]
         self.step = widgets.SelectionSlider(
             options=sorted({*steps, *known}), description="step", style=WIDE
         )
@@ -77,7 +77,8 @@ class FinetuningForm(Form):
         widgets.link((self.play, "value"), (self.step, "index"))
         super().__init__(self.model, self.step, self.other, self.type)
         self.box.children = (self.play, *self.box.children)
-        self.results.update(measured)
+        for (name, step, other), found in measured.items():
+            self.results.setdefault((name, step), {})[other] = found
 
     def key(self) -> Hashable:
         """Return the model and the step."""
@@ -138,7 +139,8 @@ def finetuning(
         layers: types of layer, such as `out,qkv`.
         tokens: which tokens, see `helpers.features.record`.
         batch_size: images of a forward pass and an HSIC minibatch.
-        measured: (name of a course, step) -> name of another network -> map.
+        measured: name of a course, step and name of another network -> map;
+            of a step that is there, with all others.
 
     Returns:
         The form; on the site a sentence.

@@ -18,6 +18,7 @@
 - `shift`: how far an image set is from another;
 - `sinks`: tokens that much attention falls on, whatever they hold;
 - `skip_removal`: take skip connections from a trained network;
+- `token_choice`: read layers without registers and outliers;
 - `token_replacement`: put other content into tokens of a running network.
 """
 
@@ -40,5 +41,6 @@ __all__ = [
     "shift",
     "sinks",
     "skip_removal",
+    "token_choice",
     "token_replacement",
 ]

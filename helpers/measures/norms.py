@@ -18,19 +18,17 @@ Do not compare norms across layers of different types: a norm layer sets them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.features.arguments import checked
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
-from helpers.models.families.family import Tap
 from helpers.runtime.arrays import Bools, Floats
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ class TokenNorms:
 
     def outliers(self, times: float = TIMES) -> Floats:
         """Return the share of outliers among patches, (images, layers)."""
-        _positive(times)
+        positive(times)
         found = [
             (self.relative(layer)[:, self.prefix :] > times).mean(1)
             for layer in self.each
@@ -182,10 +180,9 @@ def measure(
     found = {
         name: torch.cat(parts).double().numpy() for name, parts in kept.items()
     }
-    top = len(MAGNITUDES)
     return TokenNorms(
-        each={name: x[:, top:] for name, x in found.items()},
-        magnitudes={name: x[:, :top] for name, x in found.items()},
+        each={name: x[:, 4:] for name, x in found.items()},
+        magnitudes={name: x[:, :4] for name, x in found.items()},
         prefix=model.prefix_tokens if model.grid else 0,
         class_token=model.has_class_token,
         depths={name: depth(model, name) for name in wanted},
@@ -195,54 +192,6 @@ def measure(
             "split": images.split,
             "num_images": len(images),
         },
-    )
-
-
-@checked
-def without(
-    model: VisionModel, registers: bool = True, times: float | None = TIMES
-) -> VisionModel:
-    """Describe a model whose layers are read without some of their tokens.
-
-    The network computes what it always does. Only what a measurement is
-    given changes: register tokens are left out, and outliers become 0, so
-    that they add nothing to a Gram matrix of flattened tokens.
-
-    Args:
-        model: a model with tokens on one grid.
-        registers: leave out register tokens.
-        times: leave out patches longer than so many medians; None: keep all.
-
-    Returns:
-        A description of the same module, for `cka.measure` and others.
-
-    Raises:
-        ValueError: tokens that form no grid, or a threshold that is not
-            positive.
-    """
-    if model.grid is None:
-        raise ValueError(
-            f"{model.spec} has no tokens on one grid to choose among; choose "
-            "a vision transformer"
-        )
-    if times is not None:
-        _positive(times)
-    first, last = int(model.has_class_token), model.prefix_tokens
-    cut = (first, last) if registers else (last, last)
-
-    def read(tap: Tap, module: nn.Module, x: Tensor) -> Tensor:
-        x = tap.read(module, x) if tap.read else x
-        if times is not None:
-            x = torch.where(_long(x, last, times)[..., None], 0.0, x)
-        return torch.cat([x[:, : cut[0]], x[:, cut[1] :]], 1)
-
-    return replace(
-        model,
-        taps={
-            name: replace(tap, read=partial(read, tap))
-            for name, tap in model.taps.items()
-        },
-        prefix_tokens=last - cut[1] + cut[0],
     )
 
 
@@ -270,16 +219,10 @@ def long(norms: Floats, prefix: int, times: float) -> Bools:
     Raises:
         ValueError: a threshold that is not positive.
     """
-    _positive(times)
+    positive(times)
     found: Bools = relative(norms, prefix) > times
     found[..., :prefix] = False
     return found
-
-
-def _long(x: Tensor, prefix: int, times: float) -> Tensor:
-    norms = x.float().norm(dim=-1)
-    found = long(norms.double().cpu().numpy(), prefix, times)
-    return torch.from_numpy(found).to(x.device)
 
 
 def _reduce(x: Tensor) -> Tensor:
@@ -297,7 +240,8 @@ def _average(each: Floats, name: str) -> dict[str, float]:
     return {name: float(each.mean()), "se": float(spread / len(each) ** 0.5)}
 
 
-def _positive(times: float) -> None:
+def positive(times: float) -> None:
+    """Raise a ValueError for a threshold that is not above 0."""
     if not times > 0:
         raise ValueError(
             f"a threshold in medians must be above 0, got {times:g}; valid: "

@@ -118,36 +118,31 @@ class Sinks:
         return ratio
 
     def table(self, times: float = TIMES) -> pd.DataFrame:
-        """Write one row per block and kind of token.
+        """Write one row per block and kind of token that is found there.
 
         The columns are `block`, `depth`, `kind`, `tokens` (an image, on
-        average), `mass` of attention and its standard error `se`, `uniform`
-        (the mass if attention were even), and `value` and `value_se`, the
-        mean of `value_ratio` over images that have such a token.
+        average), `mass` of attention, `uniform` (the mass if attention were
+        even), `ratio` of the two, and `value` and `value_se`, the mean of
+        `value_ratio` over images that have such a token.
         """
         rows = []
         for kind, chosen in self.kinds(times).items():
-            if not chosen.any():
-                continue
             mass, value = self.mass(kind, times), self.value_ratio(kind, times)
-            for i, (block, d) in enumerate(
-                zip(self.blocks, self.depths, strict=True)
-            ):
+            for i, block in enumerate(self.blocks):
                 known = value[np.isfinite(value[:, i]), i]
-                rows.append(
-                    {
-                        "block": block,
-                        "depth": d,
-                        "kind": kind,
-                        "tokens": chosen[:, i].sum(-1).mean(),
-                        "mass": mass[:, i].mean(),
-                        "se": _error(mass[:, i]),
-                        "uniform": chosen[:, i].mean(),
-                        "value": known.mean() if known.size else np.nan,
-                        "value_se": _error(known),
-                    }
-                )
+                row = {
+                    "block": block,
+                    "depth": self.depths[i],
+                    "kind": kind,
+                    "tokens": chosen[:, i].sum(-1).mean(),
+                    "mass": mass[:, i].mean(),
+                    "uniform": chosen[:, i].mean(),
+                    "value": known.mean() if known.size else np.nan,
+                    "value_se": _error(known),
+                }
+                rows += [row] if row["tokens"] else []
         table = pd.DataFrame(rows)
+        table["ratio"] = table.mass / table.uniform
         table.attrs.update(self.settings, times=times)
         return table
 

@@ -52,6 +52,14 @@ def test_a_head_start_is_that_of_the_last_third():
     assert found == pytest.approx(3.5 - 0.5)
 
 
+def test_a_rise_is_that_of_the_mean():
+    first, last = np.full((2, 2), 0.1), np.array([[0.2, 0.4], [0.5, np.nan]])
+    assert courses.rise(first, last) == pytest.approx(1.1 / 3 - 0.1)
+    assert courses.rise_over(first, last, last, first) == pytest.approx(
+        2 * (1.1 / 3 - 0.1)
+    )
+
+
 @pytest.mark.parametrize(
     ("steps", "words"),
     [

@@ -335,10 +335,8 @@ def test_finetuning_plays_measured_steps_and_trains_up_to_others(
 ):
     late = models.load("lab/vit_cls_twin")
     course, others = Fixed(vit, vit, late), {"itself": vit, "twin": late}
-    known = {("vit", 0): cka.measure_pairs(
-        {name: (vit, other) for name, other in others.items()},
-        scenes, "out,fc1", "all", 8,
-    )}  # fmt: skip
+    pairs = {("vit", 0, name): (vit, other) for name, other in others.items()}
+    known = cka.measure_pairs(pairs, scenes, "out,fc1", "all", 8)
     form = explorers.finetuning(
         {"vit": course},
         others,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers import cka, images, models
-from helpers.measures import norms, sinks, token_replacement
+from helpers.measures import norms, sinks, token_choice, token_replacement
 from tests.measures.test_attention import by_timm, prepared, vit
 
 COUNT = 12
@@ -128,7 +128,12 @@ def test_the_positions_of_a_map_are_tokens(scenes):
 def test_without_gives_measurements_the_other_tokens(scenes, registers, times):
     model = spiky()
     found = cka.measure(
-        norms.without(model, registers, times), None, scenes, "out", "all", 4
+        token_choice.without(model, registers, times),
+        None,
+        scenes,
+        "out",
+        "all",
+        4,
     )
     ruler = cka.MinibatchCKA()
     streams = by_hand(model, prepared(model, scenes))[1:]
@@ -149,7 +154,7 @@ def test_without_gives_measurements_the_other_tokens(scenes, registers, times):
 
 def test_without_leaves_the_network_as_it_is(scenes):
     model = spiky()
-    other = norms.without(model)
+    other = token_choice.without(model)
     assert other.prefix_tokens == 1
     assert model.prefix_tokens == 5
     x = prepared(model, scenes)
@@ -322,9 +327,11 @@ def test_only_tokens_that_are_read_later_do_damage(scenes):
     ("call", "words"),
     [
         (lambda m, s: norms.measure(m, s).outliers(0), "above 0"),
-        (lambda m, s: norms.without(m, times=-1.0), "above 0"),
+        (lambda m, s: token_choice.without(m, times=-1.0), "above 0"),
         (
-            lambda m, s: norms.without(models.load("lab/resnet?random")),
+            lambda m, s: token_choice.without(
+                models.load("lab/resnet?random")
+            ),
             "no tokens on one grid",
         ),
         (
