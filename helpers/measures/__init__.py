@@ -11,11 +11,15 @@
 - `layer_positions`: which position of a layer lies over a point;
 - `localization`: which part of the image a token stands for;
 - `localization_statistics`: what a map of tokens and patches says;
+- `norms`: how long tokens are, and which are outliers;
 - `receptive_fields`: which pixels a position of a layer answers to;
 - `residual`: skip connection against branch in a residual sum;
 - `residual_sums`: the residual sums of a model;
 - `shift`: how far an image set is from another;
-- `skip_removal`: take skip connections from a trained network.
+- `sinks`: tokens that much attention falls on, whatever they hold;
+- `skip_removal`: take skip connections from a trained network;
+- `token_choice`: read layers without registers and outliers;
+- `token_replacement`: put other content into tokens of a running network.
 """
 
 __all__ = [
@@ -30,9 +34,13 @@ __all__ = [
     "layer_positions",
     "localization",
     "localization_statistics",
+    "norms",
     "receptive_fields",
     "residual",
     "residual_sums",
     "shift",
+    "sinks",
     "skip_removal",
+    "token_choice",
+    "token_replacement",
 ]

@@ -7,6 +7,8 @@
   solution;
 - `logistic`: multinomial logistic regression; it returns `Logistic`, and
   warns of `NotConverged`;
+- `attentive`: a classifier that learns which tokens to read; it returns
+  `Attentive`;
 - `readout`, `readouts`: any of them, with k or the penalty chosen on held-out
   images; they return `Readout`;
 - `layerwise`: all layers of a model, in one pass over the images; it returns
@@ -15,6 +17,7 @@
 - `ConstantFeaturesError`: nothing can be read out of such features.
 """
 
+from helpers.probes.attentive import Attentive, attentive
 from helpers.probes.checks import ConstantFeaturesError
 from helpers.probes.knn import knn
 from helpers.probes.layerwise import Layerwise, layerwise
@@ -26,6 +29,7 @@ from helpers.probes.targets import targets_of
 
 __all__ = [
     "PENALTIES",
+    "Attentive",
     "ConstantFeaturesError",
     "Layerwise",
     "Logistic",
@@ -33,6 +37,7 @@ __all__ = [
     "Readout",
     "RidgeFit",
     "RidgeStatistics",
+    "attentive",
     "knn",
     "layerwise",
     "logistic",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 Settings = Mapping[str, Sequence[float]]
+NORMS = ("raw", "final")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +93,11 @@ def layerwise(
     settings: Settings | None = None,
     batch_size: int = 256,
     seed: int = 0,
+    norm: str = "raw",
 ) -> Layerwise:
     """Probe the layers of a model, in one pass over each set of images.
 
-    Features are raw tokens, without the final norm (select `norm` for that),
-    pooled inside the forward pass.
+    Features are pooled inside the forward pass.
 
     Args:
         model: the model.
@@ -110,14 +111,17 @@ def layerwise(
             held-out images of the bank; see `readouts` for the defaults.
         batch_size: images of a forward pass.
         seed: which images of the bank are held out.
+        norm: `raw` tokens, or block outputs after the `final` norm of the
+            model, see `helpers.features.after_norm`.
 
     Returns:
         The table, and which test images were right.
 
     Raises:
-        ValueError: unknown layers, tokens, probes or targets, images in both
-            sets, classes that differ between them or that have no training
-            image, k above the size of the bank, NaN features.
+        ValueError: unknown layers, tokens, probes, norm or targets, a model
+            without a final norm, images in both sets, classes that differ
+            between them or that have no training image, k above the size of
+            the bank, NaN features.
 
     Warns:
         UserWarning: layers with constant features, whose rows are NaN.
@@ -132,11 +136,14 @@ def layerwise(
     start = time.perf_counter()
     for name in (*probes, *(settings or {})):
         check(name)
+    if norm not in NORMS:
+        raise unknown("norm", norm, NORMS)
+    read = features.after_norm(model) if norm == "final" else model
     _check_tokens(tokens)
     check_sets(train, test)
     truth = {t: labels(train, test, t) for t in targets}
-    seen = features.pooled(model, train, layers, tokens, batch_size)
-    asked = features.pooled(model, test, layers, tokens, batch_size)
+    seen = features.pooled(read, train, layers, tokens, batch_size)
+    asked = features.pooled(read, test, layers, tokens, batch_size)
     rows, right = [], []
     for (layer, choice), bank in seen.items():
         for probe in probes:
@@ -162,6 +169,7 @@ def layerwise(
         bank=len(train),
         test=len(test),
         layers=layers,
+        norm=norm,
         settings={
             p: tuple((settings or {}).get(p, SETTINGS[p])) for p in probes
         },

@@ -81,13 +81,15 @@ class Training:
             optimiser=self.optimisers.state_dict(),
         ).save(path)
 
-    def go_on(self, until: int, steps: int, path: Path, ends: float) -> None:
+    def go_on(
+        self, until: int, steps: int, path: Path | None, ends: float
+    ) -> None:
         """Train up to a step, with a checkpoint a minute and at the end.
 
         Args:
             until: the number of steps done at the end.
             steps: at which the rate reaches zero; 0: never.
-            path: of the checkpoints.
+            path: of the checkpoints; None: neither kept nor reported.
             ends: when to stop, on the monotonic clock.
 
         Raises:
@@ -122,16 +124,16 @@ class Training:
                         f"{self.name}: the loss is not finite after step "
                         f"{step + 1}; the last checkpoint is whole"
                     )
-            if report:
+            if report and path:
                 speed = (step + 1 - first) / (now - begin)
                 _report(self, until, speed)
                 reported = now
-            if keep:
+            if keep and path:
                 self.keep(path, steps)
                 kept = now
             if last and step + 1 < until:
                 raise OutOfTimeError(self.name)
-        if first == until:  # so short that the rate does not fall
+        if path and first == until:  # so short that the rate does not fall
             self.keep(path, steps)
 
 

@@ -316,3 +316,58 @@ print(forms[0].status.value)
     assert len(drawn) == 2, "that of the wrong choice was cleared"
     assert any("row 1, column 6" in html for html in drawn)
     assert any("image 4" in html for html in drawn)
+
+
+class Fixed:
+    """A training whose steps are known networks; counts what is asked for."""
+
+    def __init__(self, *stages):
+        self.stages, self.asked = stages, []
+        self.steps = len(stages) - 1
+
+    def at(self, step):
+        self.asked.append(step)
+        return self.stages[step]
+
+
+def test_finetuning_plays_measured_steps_and_trains_up_to_others(
+    vit, scenes, drawn
+):
+    late = models.load("lab/vit_cls_twin")
+    course, others = Fixed(vit, vit, late), {"itself": vit, "twin": late}
+    pairs = {("vit", 0, name): (vit, other) for name, other in others.items()}
+    known = cka.measure_pairs(pairs, scenes, "out,fc1", "all", 8)
+    form = explorers.finetuning(
+        {"vit": course},
+        others,
+        scenes,
+        [0, 2],
+        "out,fc1",
+        batch_size=8,
+        measured=known,
+    )
+    form.refresh()
+    assert form.button.disabled
+    assert np.allclose(np.diag(form.shown.cka.to_numpy().reshape(12, 12)), 1)
+    assert not course.asked
+
+    form.play.value = 1
+    assert form.step.value == 2
+    assert form.shown is None
+    assert "trains to step 2" in form.status.value
+    form.measure_chosen()
+    assert course.asked == [2]
+    expected = cka.compare(late, vit, scenes, "out", "all", 8)
+    np.testing.assert_allclose(form.shown.cka, expected.cka, atol=1e-6)
+    form.type.value, form.other.value = "fc1", "twin"
+    assert form.shown.layer_x.str.endswith("fc1").all()
+    assert np.allclose(np.diag(form.shown.cka.to_numpy().reshape(12, 12)), 1)
+    assert "at step 2, and twin" in str(drawn[-1].to_dict()["title"])
+    form.play.value = 0
+    assert form.shown is not None
+    assert course.asked == [2]
+
+
+def test_finetuning_refuses_steps_that_the_training_lacks(vit, scenes):
+    with pytest.raises(ValueError, match=r"steps 0 to 0, got \[3\]"):
+        explorers.finetuning({"vit": Fixed(vit)}, {"vit": vit}, scenes, [3])
