@@ -23,11 +23,13 @@ _MARKUP = re.compile(r"([*|\\]|(?<=\w)_(?!\w))")
 def modules(name: str) -> list[str]:
     """Return a package's name and those of the modules that it gives out."""
     package = import_module(name)
-    given = [
-        getattr(package, n, None) for n in getattr(package, "__all__", ())
-    ]
-    inner = [module for module in given if isinstance(module, ModuleType)]
-    return [name, *(module.__name__ for module in inner)]
+    inner = []
+    for given in getattr(package, "__all__", ()):
+        if not hasattr(package, given):
+            import_module(f"{name}.{given}")
+        if isinstance(module := getattr(package, given), ModuleType):
+            inner.append(module.__name__)
+    return [name, *inner]
 
 
 class Faces(SphinxDirective):
