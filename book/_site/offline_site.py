@@ -79,6 +79,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx; pages executed by a plain build know of it."""
     os.environ.setdefault("BOOK_BUILD", "1")
     app.add_css_file("book.css")
+    app.add_js_file("names.js", loading_method="defer")
     app.connect("config-inited", name_book)
     app.connect("builder-inited", add_folders)
     app.connect("html-page-context", choose_scripts, priority=900)
