@@ -1,5 +1,6 @@
 # make book    run the lab edition and build its site
 # make test    run every test
+# make pdf     the built site as one PDF; needs Chromium and its driver
 # make shell   a shell that knows vitscope and papermill
 # PYTHON=...   the Python (3.11 or newer) that .venv is made with
 
@@ -9,11 +10,15 @@ BIN := .venv/bin
 READY := .venv/.ready
 HTML := _build/editions/lab/html
 
-.PHONY: book test shell notebooks serve lint bench colab clean
+.PHONY: book pdf test shell notebooks serve lint bench colab clean
 
 book: $(READY)
 	$(BIN)/vitscope run lab --jobs 2
 	$(BIN)/vitscope build lab
+
+pdf: $(READY)
+	@test -f $(HTML)/index.html || $(MAKE) book
+	$(BIN)/python -m tests.print_book $(HTML) $(HTML:/html=/book.pdf)
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -6,6 +6,8 @@ scripts of other extensions that would ask other machines.
 """
 
 import os
+import time
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import vl_convert
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+import helpers
 
 HERE = Path(__file__).parent
 BUNDLE = "vega-bundle.js"
@@ -34,9 +38,15 @@ def bundle(folder: Path) -> None:
     part.replace(path)
 
 
-def name_logo(app: Sphinx, config: Config) -> None:
-    """Write the book's title beside its mark."""
+def name_book(app: Sphinx, config: Config) -> None:
+    """Write the title beside the mark, version and day below each page."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    day = datetime.fromtimestamp(float(seconds or time.time()), UTC)
     config.html_theme_options["logo"] = {"text": config.html_title}
+    config.html_theme_options["extra_footer"] = (
+        f'<p class="version">Version {helpers.__version__}, built on '
+        f'<time datetime="{day:%Y-%m-%d}">{day.day} {day:%B %Y}</time></p>'
+    )
 
 
 def add_folders(app: Sphinx) -> None:
@@ -71,7 +81,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx; pages executed by a plain build know of it."""
     os.environ.setdefault("BOOK_BUILD", "1")
     app.add_css_file("book.css")
-    app.connect("config-inited", name_logo)
+    app.add_js_file("names.js", loading_method="defer")
+    app.connect("config-inited", name_book)
     app.connect("builder-inited", add_folders)
     app.connect("html-page-context", choose_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -163,14 +163,15 @@ def ledger() -> dict[str, Any]:
         The edition, and for each page its seconds, parameters, verdicts and
         environment. No pages when nothing has run yet.
     """
-    given = os.environ.get("VITSCOPE_LEDGER")
     try:
-        path = (
-            Path(given)
-            if given
-            else checkout() / "_build/editions/lab/ledger.json"
-        )
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        text = ledger_path().read_text("utf-8")
     except FileNotFoundError:
         return {"edition": "none", "pages": {}}
+    content: dict[str, Any] = json.loads(text)
     return content
+
+
+def ledger_path() -> Path:
+    """Return where the ledger lies; the executed pages lie beside it."""
+    given = os.environ.get("VITSCOPE_LEDGER")
+    return Path(given or checkout() / "_build/editions/lab/ledger.json")

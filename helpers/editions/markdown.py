@@ -97,6 +97,9 @@ class Plain:
             options[option[1]] = option[2]
             body = body[1:]
         text = "\n".join(body).strip("\n")
+        if name == "dropdown":
+            head = f"<details><summary>{self._inline(title)}</summary>"
+            return f"{head}\n\n{self._blocks(body)}\n\n</details>"
         if name in ADMONITIONS | TITLED:
             head = self._inline(title) if name in TITLED else ""
             if name in ADMONITIONS:

@@ -109,6 +109,8 @@ def stage(
     site = edition.folder(root) / "site"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=_SKIP)
+    if (changes := root / "CHANGELOG.md").is_file():
+        shutil.copy(changes, site)
     if only:
         back = [{"file": "book/references"}]
         toc = {"format": "jb-book", "root": f"book/{only}", "chapters": back}

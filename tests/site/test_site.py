@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests import browser
-from tests.browser import DESKTOP, HOST, PHONE, Browser
+from tests.browser import DESKTOP, HOST, PHONE
 
 BOOK = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((BOOK / "_toc.yml").read_text("utf-8"))
@@ -24,21 +22,6 @@ PAGES = [
     TOC["root"],
     *(c["file"] for part in TOC["parts"] for c in part["chapters"]),
 ]
-
-
-@pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
-    with browser.serve(site) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if reason := browser.missing():
-        pytest.skip(reason)
-    tab = Browser()
-    yield tab
-    tab.close()
 
 
 every_page = pytest.mark.parametrize(

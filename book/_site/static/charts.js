@@ -177,7 +177,36 @@ const seen = new IntersectionObserver(
   { rootMargin: "400px" },
 );
 figures.forEach((figure) => seen.observe(figure));
-addEventListener("beforeprint", () => figures.forEach(draw));
+
+// All charts of the page, also those that nobody scrolled to.
+function drawAll() {
+  return Promise.all(
+    figures.filter((figure) => figure.checkVisibility()).map(draw),
+  );
+}
+
+// A print does not wait for charts: they are drawn before, in idle moments.
+const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 200));
+async function drawRest() {
+  for (const figure of figures) {
+    await new Promise((next) => idle(next));
+    if (figure.checkVisibility()) await draw(figure);
+  }
+}
+addEventListener("load", drawRest);
+
+// Paper is white, whatever the theme.
+let screen = null;
+addEventListener("beforeprint", () => {
+  const { dataset } = document.documentElement;
+  screen = dataset.theme;
+  dataset.theme = "light";
+  drawAll();
+  figures.forEach(({ vegaView }) => vegaView && recolour(vegaView));
+});
+addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = screen;
+});
 new MutationObserver(() =>
   figures.forEach(({ vegaView }) => vegaView && recolour(vegaView)),
 ).observe(document.documentElement, { attributeFilter: ["data-theme"] });

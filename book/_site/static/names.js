@@ -1,0 +1,13 @@
+// The name of a control that a screen reader says holds the words that others
+// see, so that people who speak to their browser can say these.
+"use strict";
+
+for (const control of document.querySelectorAll(
+  "button[aria-label], a[aria-label], label[aria-label]",
+)) {
+  const seen = control.innerText.trim().replace(/\s+/g, " ");
+  const said = control.ariaLabel;
+  if (!seen || said.toLowerCase().includes(seen.toLowerCase())) continue;
+  const more = seen.toLowerCase().startsWith(said.toLowerCase());
+  control.ariaLabel = more ? seen : `${seen}, ${said}`;
+}
