@@ -16,6 +16,7 @@
 - `by_chance`: how many verdicts chance would give;
 - `ledger`: what the run that executes this page has found so far;
 - `table`: verdicts joined with what is claimed;
+- `beside_published`: values of others beside those of a run;
 - `verdicts_in`: the verdicts of an executed notebook.
 """
 
@@ -29,6 +30,7 @@ from helpers.claims.gates import (
 from helpers.claims.ledger import ledger, show, table, verdicts_in
 from helpers.claims.multiplicity import by_chance
 from helpers.claims.protocols import protocol
+from helpers.claims.published_values import beside as beside_published
 from helpers.claims.statements import Claim, claims
 from helpers.claims.verdicts import (
     FAILS,
@@ -73,6 +75,7 @@ __all__ = [
     "Gate",
     "Verdict",
     "across",
+    "beside_published",
     "bootstrap",
     "by_chance",
     "claims",
