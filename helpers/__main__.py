@@ -77,6 +77,19 @@ def claims(edition: EditionName = "lab") -> None:
 
 
 @app.command()
+def published(
+    pattern: Annotated[
+        str, typer.Argument(help="Part of the name of a model.")
+    ] = "",
+) -> None:
+    """List values that others have published, with their sources."""
+    with_torch()
+    from helpers.editions import listings
+
+    typer.echo(listings.published(pattern))
+
+
+@app.command()
 def doctor() -> None:
     """Examine whether this machine is ready; exit status 1 if it is not."""
     from helpers.editions.doctor import examine, next_step

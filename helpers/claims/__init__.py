@@ -17,6 +17,7 @@
 - `by_paper`: a line on each paper;
 - `ledger`: what the run that executes this page has found so far;
 - `table`: verdicts joined with what is claimed; `judged`: those of all claims;
+- `beside_published`: values of others beside those of a run;
 - `verdicts_in`: the verdicts of an executed notebook.
 """
 
@@ -30,6 +31,7 @@ from helpers.claims.gates import (
 from helpers.claims.ledger import judged, ledger, show, table, verdicts_in
 from helpers.claims.multiplicity import by_chance
 from helpers.claims.protocols import protocol
+from helpers.claims.published_values import beside as beside_published
 from helpers.claims.statements import Claim, claims
 from helpers.claims.summaries import by_paper
 from helpers.claims.verdicts import (
@@ -77,6 +79,7 @@ __all__ = [
     "Gate",
     "Verdict",
     "across",
+    "beside_published",
     "bootstrap",
     "by_chance",
     "by_paper",

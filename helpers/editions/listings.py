@@ -136,6 +136,32 @@ def datasets() -> str:
     )
 
 
+def published(pattern: str = "") -> str:
+    """List published values of models whose name holds `pattern`.
+
+    Raises:
+        ValueError: there is none; names the nearest models.
+    """
+    from helpers.claims import published_values
+
+    found = published_values.values()
+    kept = found[found.model.str.contains(pattern, regex=False)]
+    if kept.empty:
+        models = dict.fromkeys(found.model)
+        raise unknown("model with published values", pattern, models)
+    lines = []
+    for model, rows in kept.groupby("model", sort=False):
+        lines.append(str(model))
+        for row in rows.to_dict("records"):
+            place = ", ".join(filter(None, (row["tokens"], row["norm"])))
+            lines.append(
+                f"    {row['measure']:10} {row['value']:.4f}  {place}"
+            )
+            lines.append(f"        {row['setting']}")
+            lines.append(f"        {row['source']}")
+    return "\n".join(lines)
+
+
 def sweep(joined: "pd.DataFrame") -> str:
     """List the joined table of a sweep, effects rounded."""
     swept = [c for c in joined if c not in ("effect", "low", "high", "note")]

@@ -14,7 +14,7 @@ import torch
 from helpers import models
 from helpers.images import hub
 from helpers.images.specs import parse
-from helpers.models import VisionModel, releases, vision_model
+from helpers.models import VisionModel, hub_models, releases, vision_model
 
 GB = 1e9
 BYTES = 4  # of a weight in single precision
@@ -63,6 +63,8 @@ def of_model(spec: str) -> Item | None:
         return None
     if name.startswith(vision_model.RELEASE):
         return _release(spec, name.removeprefix(vision_model.RELEASE))
+    if name.startswith(hub_models.PREFIX):
+        return Item(spec, None, note="a model of the hub, size not known here")
     import timm
     from huggingface_hub import try_to_load_from_cache
 

@@ -30,7 +30,9 @@ def check_selection(selection: str) -> str:
     Args:
         selection: comma-separated patterns: a sublayer name (`out`,
             `ln1,qkv`), `all`, or a full name with `*` and ranges
-            (`blocks.0-3.*`, `stages.1.2.conv1`).
+            (`blocks.0-3.*`, `stages.1.2.conv1`). For the output of a module
+            that has no other layers its path will do, where a model is given
+            (`layer4`).
 
     Returns:
         The selection, unchanged.
@@ -76,7 +78,8 @@ def names(model: VisionModel, selection: str) -> list[str]:
         matches = [name for name in model.taps if _match(name, pattern)]
         if not matches:
             words = dict.fromkeys(n.rsplit(".", 1)[-1] for n in model.taps)
-            choices = model.taps if "." in pattern else ("all", *words)
+            by_path = "." in pattern or list(words) == ["out"]
+            choices = model.taps if by_path else ("all", *words)
             raise unknown(f"layer of {model.spec}", pattern, choices)
         wanted.update(matches)
     return [name for name in model.taps if name in wanted]
@@ -126,7 +129,7 @@ def _patterns(selection: str) -> list[str]:
 
 
 def _match(name: str, pattern: str) -> bool:
-    if pattern == "all":
+    if pattern in ("all", name.removesuffix(".out")):
         return True
     if "." not in pattern:
         return fnmatchcase(name.rsplit(".", 1)[-1], pattern)

@@ -72,6 +72,9 @@ def pooled(
         (layer, tokens) to (n, width) float32 features (or of the shape that
         `reduce` makes) in main memory, in forward order and in the order of
         `images`.
+
+    Raises:
+        ValueError: as `record`, or batches of varying numbers of tokens.
     """
     kept: dict[tuple[str, Tokens], Tensor] = {}
     if not parallel.alone():
@@ -92,6 +95,13 @@ def pooled(
                     if key not in kept:
                         shape = (len(images), *value.shape[1:])
                         kept[key] = torch.empty(shape)
+                    if value.shape[1:] != kept[key].shape[1:]:
+                        raise ValueError(
+                            f"{layer} of {model.spec} has another number of "
+                            f"tokens in some batches ({tuple(value.shape)} "
+                            f"after {tuple(kept[key].shape)}); choose "
+                            "tokens='mean'"
+                        )
                     kept[key][int(where[0]) : int(where[-1]) + 1] = value
             bar.update(len(where))
     if parallel.alone():

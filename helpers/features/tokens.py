@@ -96,7 +96,8 @@ def _pooled(
     """Reduce the tokens of a layer inside its hook."""
     if model.grid is None:
         maps = x.transpose(1, 2).reshape(len(x), -1, *map_grid)
-        width: Any = model.module.num_features
+        # A module that does not tell its width keeps that of each layer.
+        width: Any = getattr(model.module, "num_features", maps.shape[1])
         x = split_and_pool(maps, at.whole, width).flatten(2).transpose(1, 2)
     single = x[:, [model.prefix_tokens + i for i in at.tokens]]
     pooled = [x[:, 0], x.mean(1), x[:, 1:].mean(1)]

@@ -9,7 +9,9 @@ A spec is a string:
 - `vit_base_patch16_224.dino`: any timm name, with or without its tag;
 - `vit_small_patch14_dinov2@weights.safetensors`: a timm architecture with
   the weights of a local file;
-- `release/mae_vit_b_ft`: a checkpoint as its authors released it.
+- `release/mae_vit_b_ft`: a checkpoint as its authors released it;
+- `hf:facebook/dinov2-small`: a model of the Hugging Face hub that the library
+  `transformers` builds, or a folder with one.
 
 Options follow a question mark: `resnet50?random` leaves out the trained
 weights, `resnet50?random=1` draws other ones, and
@@ -31,6 +33,8 @@ import torch
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
+import helpers.models.hub_models as hub_models
+import helpers.models.own_modules as own_modules
 import helpers.models.released as released
 import helpers.models.releases as releases
 import helpers.models.weights as weights
@@ -110,6 +114,11 @@ def check(spec: str) -> str:
         if want.img_size or want.path:
             raise ValueError(f"{want.name} takes neither a size nor a file")
         return spec
+    if want.name.startswith(hub_models.PREFIX):
+        if want.img_size or want.path:
+            raise ValueError(f"{want.name} takes neither a size nor a file")
+        hub_models.check(want.name.removeprefix(hub_models.PREFIX))
+        return spec
     name, _, tag = want.name.partition(".")
     if not timm.is_model(name):
         ours = [LAB + n for n in zoo.cards()]
@@ -166,6 +175,7 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
     """
     want = _parse(check(spec))
     where = devices.named(device) if device else devices.pick()
+    prepared = None
     if want.name.startswith((LAB, NATURAL)):
         name = want.name.removeprefix(LAB)
         with _fixed_seed(want.random):
@@ -180,11 +190,15 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
         source = released.build if want.random is not None else released.load
         with _fixed_seed(want.random):
             module = source(name)
+    elif want.name.startswith(hub_models.PREFIX):
+        repo = want.name.removeprefix(hub_models.PREFIX)
+        with _fixed_seed(want.random):
+            module, prepared = hub_models.load(repo, want.random is None)
     else:
         module = _timm_model(want, spec)
     if want.random is not None:
         _open_branches(module)
-    return wrap(module.eval().to(where), spec)
+    return wrap(module.to(where), spec, preprocessing=prepared)
 
 
 def _timm_model(want: _Spec, spec: str) -> nn.Module:
@@ -201,6 +215,12 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
     except Exception as error:
         if isinstance(error, TypeError) and want.img_size:
             raise ValueError(f"{want.name} has no img_size option") from error
+        if want.img_size and not isinstance(error, OSError):
+            raise ValueError(
+                f"{want.name} cannot be made for images of {want.img_size} "
+                f"pixels ({error}); choose a size that its patches and "
+                "windows divide"
+            ) from error
         if want.path:
             raise ValueError(
                 f"{want.path} does not fit {want.name}: {error}"
@@ -211,6 +231,11 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
             f"the weights of {spec!r} could not be fetched ({error}); "
             f"use '{want.name}@file.safetensors' or '{want.name}?random'"
         ) from error
+    if want.img_size and not next(model.parameters()).is_meta:
+        usual = timm.data.resolve_model_data_config(model)["input_size"][-1]
+        hint = f"its patches and windows must divide them, as they do {usual}"
+        size = (3, want.img_size, want.img_size)
+        own_modules.run(model.eval(), size, hint)
     return model
 
 

@@ -20,20 +20,24 @@ def unwrapped(module: object) -> nn.Module:
     """Return the module to measure.
 
     Args:
-        module: a model of timm, also compiled by `torch.compile` or inside
+        module: a model, also compiled by `torch.compile` or inside
             `DataParallel`; then the model inside is returned, which shares
-            its weights.
+            its weights. Of a model of images and text in `transformers`,
+            the part that sees.
 
     Raises:
         TypeError: something else than a module.
-        ValueError: a module without parameters, in half precision, or of
-            another number of input channels than 3.
+        ValueError: a module without parameters, in half precision, of
+            another number of input channels than 3, or one that takes
+            patches in place of pictures.
     """
     if not isinstance(module, nn.Module):
         hint = "a torch.nn.Module (models.load takes the name of one)"
         raise wrong_kind("model", module, hint)
     while list(module._modules) in WRAPPERS:
         (module,) = module.children()
+    if type(module).__module__.startswith("transformers."):
+        module = _vision_part(module)
     kinds = {parameter.dtype for parameter in module.parameters()}
     if not kinds:
         raise ValueError(
@@ -50,6 +54,23 @@ def unwrapped(module: object) -> nn.Module:
         raise ValueError(
             f"{type(module).__name__} takes images of {channels} channel(s), "
             "but pictures are RGB: make it with in_chans=3"
+        )
+    return module
+
+
+def _vision_part(module: nn.Module) -> nn.Module:
+    """Return the part of a model of `transformers` that sees."""
+    for name in ("vision_model", "timm_model"):  # beside a text model; inside
+        inner = getattr(module, name, None)
+        if isinstance(inner, nn.Module):
+            return _vision_part(inner)
+    config: Any = getattr(module, "config", None)
+    if getattr(config, "model_type", "") == "siglip2_vision_model":
+        raise ValueError(
+            f"{type(module).__name__} takes patches in varying numbers "
+            "(NaFlex), not pictures of one size, and has no common grid; "
+            "choose a SigLIP of one size, such as "
+            "vit_base_patch16_siglip_224.v2_webli of timm"
         )
     return module
 

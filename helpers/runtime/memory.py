@@ -10,9 +10,9 @@ more than main memory holds of one batch.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -64,20 +64,23 @@ def forward(module: nn.Module, x: Tensor) -> Tensor:
         x: (n, ...) batch on its device.
 
     Returns:
-        (n, ...) output. Hooks that work by `whole` have seen all n images.
+        (n, ...) output; of a dictionary or a tuple the first tensor. Hooks
+        that work by `whole` have seen all n images.
 
     Raises:
         RuntimeError: as `fitting`.
+        TypeError: an output without a tensor.
     """
 
     def attempt(size: int) -> Tensor:
         if size >= len(x):
-            whole_output: Tensor = module(x)
-            return whole_output
+            return _first_tensor(module(x))
         seen: dict[Use, list[Tensor]] = {}
         token = _parts.set(seen)
         try:
-            output = torch.cat([module(part) for part in torch.split(x, size)])
+            output = torch.cat(
+                [_first_tensor(module(part)) for part in torch.split(x, size)]
+            )
         finally:
             _parts.reset(token)
         for use in list(seen):
@@ -86,6 +89,19 @@ def forward(module: nn.Module, x: Tensor) -> Tensor:
         return output
 
     return fitting(min(len(x), _room.get(module, len(x))), attempt)
+
+
+def _first_tensor(output: Any) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    parts = output.values() if isinstance(output, Mapping) else output
+    for part in parts if isinstance(parts, Iterable) else ():
+        if isinstance(part, Tensor):
+            return part
+    raise TypeError(
+        f"the model gives a {type(output).__name__} without a tensor; "
+        "expected a tensor, or a dictionary or tuple that holds one"
+    )
 
 
 def whole(x: Tensor, use: Use) -> None:

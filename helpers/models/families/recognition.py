@@ -12,6 +12,7 @@ from helpers.models.families import (
     eva,
     generic,
     hiera,
+    hugging_face,
     mixer,
     naflex,
     regnet,
@@ -26,7 +27,8 @@ FAMILIES: tuple[Family, ...] = tuple(
     each.FAMILY
     for each in (
         *(vit, eva, naflex, beit, cait, xcit, swin, hiera, convnext),
-        *(resnet, regnet, efficientnet, mixer, generic),
+        *(resnet, regnet, efficientnet, mixer),
+        *(hugging_face, generic),
     )
 )
 """In the order in which they are asked; `generic` takes what is left."""
