@@ -4,6 +4,7 @@
 - `lines`: a number along an axis, with its interval as a band;
 - `bars`: a number for each name;
 - `heatmap`: a number for each pair;
+- `linked_map`: a map, and the images behind the cell chosen;
 - `frames`: maps as pictures, and a slider that leads through them;
 - `overlays`: maps over pictures;
 - `token_maps`: a token to point at, and its map over the image;
@@ -15,6 +16,7 @@ from helpers.charts.bars import bars
 from helpers.charts.frames import frames
 from helpers.charts.heatmap import heatmap
 from helpers.charts.lines import lines
+from helpers.charts.linked_map import linked_map
 from helpers.charts.overlays import overlays
 from helpers.charts.pictures import pictures
 from helpers.charts.rendering import setup
@@ -26,6 +28,7 @@ __all__ = [
     "frames",
     "heatmap",
     "lines",
+    "linked_map",
     "overlays",
     "pictures",
     "setup",

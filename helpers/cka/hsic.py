@@ -133,6 +133,22 @@ def u_products(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return cross / scale, own[0] / scale, own[-1] / scale
 
 
+def u_centred(grams: Tensor) -> Tensor:
+    """U-centre Gram matrices: rows without the diagonal then sum to zero.
+
+    Args:
+        grams: (layers, n, n), n at least 4.
+
+    Returns:
+        The same in float64, with a diagonal of zeros (Szekely and Rizzo
+        2014, equation 3.1). The inner product of two, divided by n (n - 3),
+        is HSIC_1.
+    """
+    check_grams(grams)
+    flat = _u_centred(grams, _sums(grams), 0, grams.shape[1])
+    return flat.view_as(grams)
+
+
 def check_grams(grams: Tensor) -> int:
     """Return n of (layers, n, n) Gram matrices.
 

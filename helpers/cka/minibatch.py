@@ -144,21 +144,11 @@ class MinibatchCKA:
         """
         if self._form is None or not self._cross:
             raise ValueError("no minibatch yet: call update() first")
-        cross = np.sum(self._cross, axis=0)
-        own_x, own_y = (
-            np.sum(o, axis=0) for o in zip(*self._own, strict=True)
-        )
-        self._warn(own_x, own_y)
-        with np.errstate(invalid="ignore"):
-            left_out = np.stack(
-                [
-                    _ratio(cross - b, own_x - b_x, own_y - b_y)
-                    for b, (b_x, b_y) in zip(
-                        self._cross, self._own, strict=True
-                    )
-                ]
-            )
-        cka, batch_size = _ratio(cross, own_x, own_y), self._form[0]
+        cross = np.stack(self._cross)
+        own_x, own_y = map(np.stack, zip(*self._own, strict=True))
+        self._warn(own_x.sum(0), own_y.sum(0))
+        cka, left_out = divide(cross, own_x, own_y)
+        batch_size = self._form[0]
         x, y = (
             given or range(1, count + 1)
             for given, count in zip(self._names, cka.shape, strict=True)
@@ -221,9 +211,30 @@ class MinibatchCKA:
             )
 
 
-def _ratio(cross: Floats, own_x: Floats, own_y: Floats) -> Floats:
+def divide(
+    cross: Floats, own_x: Floats, own_y: Floats
+) -> tuple[Floats, Floats]:
+    """Add up HSIC over minibatches and divide last.
+
+    Args:
+        cross: (batches, layers of x, layers of y) HSIC_1 of the pairs.
+        own_x: (batches, layers of x) self-HSIC.
+        own_y: (batches, layers of y).
+
+    Returns:
+        The CKA map; and (batches, layers of x, layers of y) without one of
+        the minibatches. NaN where a self-HSIC is not positive.
+    """
+    sums = [hsic.sum(0) for hsic in (cross, own_x, own_y)]
+    rest = (t - h for t, h in zip(sums, (cross, own_x, own_y), strict=True))
+    with np.errstate(invalid="ignore"):
+        return ratio(*sums), ratio(*rest)
+
+
+def ratio(cross: Floats, own_x: Floats, own_y: Floats) -> Floats:
+    """Divide (..., layers of x, layers of y) HSIC by that of the layers."""
     root_x, root_y = (
         np.sqrt(np.where(own > 0, own, np.nan)) for own in (own_x, own_y)
     )
-    ratio: Floats = cross / root_x[:, None] / root_y
-    return ratio
+    cka: Floats = cross / root_x[..., :, None] / root_y[..., None, :]
+    return cka

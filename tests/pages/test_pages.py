@@ -202,6 +202,7 @@ def test_parameters_are_typed_and_explained(page):
 FORMS = {
     *("lines", "bars", "heatmap", "frames", "overlays", "pictures"),
     "token_maps",
+    "linked_map",
 }
 
 
