@@ -88,8 +88,8 @@ def read(row: Mapping[str, Any]) -> Item:
     for claim in stated:
         if claim.paper != row["paper"]:
             raise unknown(f"paper of {name}", row["paper"], [claim.paper])
-    pages = {claim.page for claim in stated} or {row.get("page")}
-    if len(pages) > 1 or None in pages:
+    pages = {claim.page for claim in stated} or {str(row.get("page", ""))}
+    if len(pages) > 1 or "" in pages:
         raise ValueError(f"{name}: expected one page, found {pages}")
     if not stated and not row.get("missing"):
         raise ValueError(f"{name} has no claim: say what is missing")
