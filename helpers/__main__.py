@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 import helpers.editions.commands
-import helpers.editions.repeat_commands  # noqa: F401 (registers its commands)
+import helpers.editions.repeat_commands
+import helpers.editions.report_command  # noqa: F401 (registers its commands)
 from helpers.editions.command_line import EditionName, app, with_torch
 from helpers.runtime.paths import checkout
 

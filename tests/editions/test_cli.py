@@ -11,7 +11,14 @@ from typer.testing import CliRunner
 
 from helpers import __main__ as cli
 from helpers import editions, images, training
-from helpers.editions import commands, doctor, listings, parameters, site
+from helpers.editions import (
+    commands,
+    doctor,
+    listings,
+    parameters,
+    report_command,
+    site,
+)
 from helpers.editions import run as runner
 from helpers.editions.run import Outcome
 from helpers.images import lab, specs
@@ -22,7 +29,7 @@ from tests import minibook
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     root = minibook.make(tmp_path)
-    for module in (cli, commands):
+    for module in (cli, commands, report_command):
         monkeypatch.setattr(module, "checkout", lambda: root)
     monkeypatch.setattr(parameters, "checks", dict)
     return root
@@ -157,7 +164,7 @@ def test_reports_with_other_parameters_have_other_names():
         *([("num_test", "9")], [("num_bank", "9")]),
         *([("images", "folder:" + "a" * 200 + end)] for end in "xy"),
     ]
-    names = [commands.report_name([*model, *others]) for others in given]
+    names = [report_command.report_name([*model, *others]) for others in given]
     assert len(set(names)) == 4
     assert all(re.fullmatch(r"[\w-]{1,140}", name) for name in names)
 

@@ -1,0 +1,83 @@
+"""The command of `vitscope` that reports on one model."""
+
+import hashlib
+import re
+from typing import Annotated
+
+import typer
+
+from helpers.editions.command_line import (
+    Parameterised,
+    app,
+    pairs,
+    setting,
+    with_torch,
+)
+from helpers.runtime.paths import checkout
+
+LONGEST = 120
+"""Letters in the name of a report, before a digest takes over."""
+
+
+def report_name(given: list[tuple[str, str]]) -> str:
+    """Name the edition of a report after its model and other parameters."""
+    (_, model), *others = given
+    words = ["inspect", model, *(f"{n} {value}" for n, value in others)]
+    name = re.sub(r"[^\w]+", "-", " ".join(words)).strip("-")
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
+    return f"{name[:LONGEST]}-{digest}"
+
+
+@app.command(cls=Parameterised)
+def inspect(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The model.")],
+    images: Annotated[
+        str | None,
+        typer.Option(help="Image spec; the scenes of the lab by default."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        setting("Set another parameter of the report."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would run, and why.")
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in a browser.")
+    ] = True,
+) -> None:
+    """Report on one model with all measures of the book, as a page.
+
+    The report is an edition of its own; it is kept and not made again while
+    nothing that it depends on has changed.
+    """
+    import webbrowser
+
+    from helpers.editions import jobs
+    from helpers.editions.edition import DEFAULT, load
+
+    root = checkout()
+    page = jobs.inspecting(root)
+    given = [("model", spec), *([("images", images)] if images else [])]
+    given += pairs(parameter)
+    edition = load(DEFAULT, root)
+    name = report_name(given)
+    edition = jobs.amend(edition, given, [page], root, name)
+    with_torch()
+    from helpers.editions import plan_listing
+    from helpers.editions import run as runner
+    from helpers.editions import site as sites
+
+    if plan:
+        typer.echo(plan_listing.plan(edition, root, [page]))
+        return
+    outcome = runner.run(edition, root, [page], say=typer.echo)
+    if outcome.failed:
+        raise typer.Exit(1)
+    site = sites.build(edition, root, say=typer.echo, only=page)
+    address = site.resolve().as_uri()
+    typer.echo(address)
+    if show and not webbrowser.open(address):
+        typer.echo("no browser here opens it; open the address above")
