@@ -149,9 +149,11 @@ def _other_weights(row: Mapping[str, Any]) -> Iterator[str]:
     }
     if trainings and "wide_low" in trainings:
         ends = (_plain(trainings[key]) for key in ("wide_low", "wide_high"))
-        yield f"{trainings['count']} trainings [{', '.join(ends)}]" + (
-            ", of an earlier version" if "seeds" in earlier else ""
-        )
+        again = (m.removeprefix("lab/") for m in trainings["again"])
+        yield (
+            f"{trainings['count']} trainings [{', '.join(ends)}]"
+            f"<br>again: {'<br>'.join(map(escape, again))}"
+        ) + (", of an earlier version" if "seeds" in earlier else "")
     elif trainings and row.get("effect") is not None:
         yield "one training"
     if control:

@@ -163,6 +163,7 @@ def test_the_verdict_is_taken_from_the_wider_interval(keep: Any) -> None:
     assert found["verdict"] == "not measurable here"
     html = charts.verdicts(claims.table([row(0.2)], {PAGE: page(GIVEN)}))
     assert "2 trainings [" in html
+    assert "again: vit_cls</small>" in html
 
 
 def page(parameters: dict[str, Any]) -> dict[str, Any]:
