@@ -80,7 +80,11 @@ def elsewhere(
     source = getattr(obj, "__module__", None) or here
     if what != "module" or not source.startswith("helpers."):
         return None
-    return source.split(".")[1] != here.split(".")[1] or None
+    package = ".".join(source.split(".")[:2])
+    if here.startswith(package):
+        return None
+    given = getattr(import_module(package), "__all__", ())
+    return name in given or None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

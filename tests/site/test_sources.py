@@ -24,7 +24,9 @@ def test_every_source_is_named_by_a_figure_and_by_the_page(site):
             named = [c for f, c in captions.items() if f.startswith(start)]
             assert f"<cite>Re-measures {told}.</cite>" in "".join(named), start
             place = told.partition(", ")[2]
-            first = re.search(r"[A-H]?\.?\d+$|G$", place.split(" and ")[0])
+            first = re.search(
+                r"[A-H]?\.?\d+$|G$|depth$", place.split(" and ")[0]
+            )
             assert first, told
             assert first[0].lower() in text, told
 

@@ -11,3 +11,16 @@ for (const control of document.querySelectorAll(
   const more = seen.toLowerCase().startsWith(said.toLowerCase());
   control.ariaLabel = more ? seen : `${seen}, ${said}`;
 }
+
+// The icon within a named button has a title of its own, with other words. The
+// theme turns icons into pictures while the page loads.
+function silence() {
+  const icons = "button[aria-label] > :is(i, svg)";
+  for (const icon of document.querySelectorAll(icons)) {
+    icon.removeAttribute("title");
+    icon.removeAttribute("aria-labelledby");
+    icon.querySelector("title")?.remove();
+  }
+}
+silence();
+addEventListener("load", silence);
