@@ -26,6 +26,7 @@ WORDS = {
     r"\bwardrobe\b": ["garments.npz"],
     r"\bzoo\b|\blab/(?!\w)": ["zoo/*.safetensors", "zoo/zoo.json"],
     r"\bclaims\b": ["claims.yaml", "results/*/*"],
+    r"published": ["published.csv"],
     r"\beditions\b": ["editions/*.yaml"],
 }
 """What a page mentions, and the data that it then depends on."""

@@ -1,9 +1,18 @@
 """The parts of the report `your_model`.
 
 - `among_others`: where a model stands among others;
+- `beside_published`: a run's numbers beside published ones;
+- `curves`: what of a report others can add to the published results;
 - `parts`: the measures of the book on one model, each a part;
 - `probed`: what can be read from a model, by layer and by module;
 - `shifted`: how far shifted images lie, and what probes keep there.
 """
 
-__all__ = ["among_others", "parts", "probed", "shifted"]
+__all__ = [
+    "among_others",
+    "beside_published",
+    "curves",
+    "parts",
+    "probed",
+    "shifted",
+]
