@@ -40,7 +40,7 @@ HASH = r"[0-9a-f]{64}"
 class Kept:
     """Curves as a page shows them: a sentence, and data for publishing."""
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, rows: list[dict[Any, Any]]) -> None:
         self.rows = rows
 
     def _repr_mimebundle_(
@@ -64,7 +64,7 @@ def keep(parts: Mapping[str, Part]) -> Kept:
     Raises:
         ValueError: an unknown measure; names the nearest.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[Any, Any]] = []
     for measure, part in parts.items():
         if measure not in MEASURES:
             raise unknown("measure", measure, MEASURES)
@@ -111,7 +111,7 @@ def read(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, keep_default_na=False)
     if list(table) != list(COLUMNS):
         raise ValueError(
-            f"{path.name} has the columns {', '.join(table)}; expected "
+            f"{path.name} has the columns {', '.join(map(str, table))}; expected "
             + ", ".join(COLUMNS)
         )
     for name in ("depth", "value", "low", "high"):
