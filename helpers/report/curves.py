@@ -111,8 +111,8 @@ def read(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, keep_default_na=False)
     if list(table) != list(COLUMNS):
         raise ValueError(
-            f"{path.name} has the columns {', '.join(map(str, table))}; expected "
-            + ", ".join(COLUMNS)
+            f"{path.name} has the columns {', '.join(map(str, table))}; "
+            f"expected {', '.join(COLUMNS)}"
         )
     for name in ("depth", "value", "low", "high"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
