@@ -15,7 +15,8 @@ from helpers.runtime.paths import checkout
 def publish(edition: EditionName) -> None:
     """Keep the numbers of an edition's last run in data/results.
 
-    Pages and the ledger of other editions then show its verdicts.
+    Pages and the ledger of other editions then show its verdicts. Of a report
+    that `inspect` made, the curves of its model are added to those there.
     """
     from helpers import editions
 

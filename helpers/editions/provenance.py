@@ -31,6 +31,7 @@ WORDS = {
         *("results/*/claims.csv", "results/*/provenance.json"),
         *("results/controls/{page}.json", "results/seeds/{page}.json"),
     ],
+    r"published": ["published.csv"],
     r"\beditions\b": ["editions/*.yaml"],
 }
 """What a page mentions, and the data that it then depends on; `{page}` is the

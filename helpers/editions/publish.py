@@ -14,6 +14,7 @@ from typing import Any
 
 import helpers
 import helpers.editions.edition as edition
+import helpers.editions.publish_curves as publish_curves
 import helpers.editions.results as results
 from helpers.claims import published
 from helpers.editions.edition import FOLDER, Edition
@@ -30,12 +31,13 @@ def publish(edition: Edition, root: Path) -> Path:
     """Write the numbers of the last run of an edition.
 
     Args:
-        edition: one of `data/editions`.
+        edition: one of `data/editions`, or a report on one model.
         root: the checkout.
 
     Returns:
         The folder `data/results/<edition>` with `claims.csv` and
-        `provenance.json`.
+        `provenance.json`; of a report the folder above it, where the curves
+        of its model are added, one file per measure.
 
     Raises:
         ValueError: not an edition that is published, or pages of it have no
@@ -44,18 +46,22 @@ def publish(edition: Edition, root: Path) -> Path:
     name = edition.name
     if name in NEVER:
         raise ValueError(f"edition {name} is not published: {NEVER[name]}")
+    jobs = [j for j in plan(edition, root, validators={}) if not j.is_back]
     if not (FOLDER / f"{name}.yaml").is_file():
+        if drawn := publish_curves.write(edition, root, jobs, identity):
+            return drawn[0].parent
         raise ValueError(
             f"edition {name} is not published: only those in data/editions "
-            "are, so that others can run them"
+            "are, so that others can run them, and reports on one model "
+            "(`vitscope inspect SPEC`)"
         )
     folder = edition.folder(root)
-    jobs = [j for j in plan(edition, root, validators={}) if not j.is_back]
     rows = results.ledger(edition, folder, jobs)["pages"]
     if lacking := [job.page for job in jobs if job.page not in rows]:
         raise ValueError(
             f"not up to date: {', '.join(lacking)}; `vitscope run {name}`"
         )
+    publish_curves.write(edition, root, jobs, identity)
     table = io.StringIO()
     writer = csv.DictWriter(table, published.COLUMNS, lineterminator="\n")
     writer.writeheader()

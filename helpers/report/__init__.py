@@ -1,6 +1,8 @@
 """The parts of the report `your_model`.
 
 - `among_others`: where a model stands among others;
+- `beside_published`: a run's numbers beside published ones;
+- `curves`: what of a report others can add to the published results;
 - `parts`: the measures of the book on one model, each a part;
 - `probed`: what can be read from a model, by layer and by module;
 - `shifted`: how far shifted images lie, and what probes keep there.
@@ -8,4 +10,12 @@
 And of the first page: `tour`, findings of a run with their charts.
 """
 
-__all__ = ["among_others", "parts", "probed", "shifted", "tour"]
+__all__ = [
+    "among_others",
+    "beside_published",
+    "curves",
+    "parts",
+    "probed",
+    "shifted",
+    "tour",
+]

@@ -77,10 +77,10 @@ def recognises(module: Any) -> bool:
         return False
     return all(
         (name := _name("attention", block))
-        and hasattr(getattr(block, name), "q_proj")
-        and _name("projection", getattr(block, name))
+        and hasattr(attention := block.get_submodule(name), "q_proj")
+        and _name("projection", attention)
         and (_name("ln1", block) and _name("ln2", block))
-        and _name("last", block.mlp)
+        and _name("last", block.get_submodule("mlp"))
         for block in _list(module)[1]
     )
 

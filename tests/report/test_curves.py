@@ -1,0 +1,201 @@
+"""Published curves: kept by a page, refused or drawn again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import editions
+from helpers.editions import edition, publish, publish_curves, results
+from helpers.report import curves
+from helpers.report.parts import Part
+from helpers.runtime.paths import checkout
+from tests import minibook
+
+FILES = sorted((checkout() / "data" / "results").glob("*.csv"))
+HASH = "0123456789abcdef" * 4
+POINTS = pd.DataFrame(
+    {
+        "panel": ["garment", "garment", "class"],
+        "layer": ["blocks.0.out", "blocks.1.out", "blocks.0.out"],
+        "depth": [0.0, 1.0, 0.0],
+        "value": [0.5, 0.123456789, np.nan],
+        "low": [0.4, 0.1, 0.0],
+        "high": [0.6, 0.2, 0.0],
+    }
+)
+ORIGIN = {"torch": "2.6", "timm": "1.0", "device": "CPU", "system": "x"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_contributed_file_draws_its_chart_again(path: Path) -> None:
+    table = curves.read(path)
+    drawn = curves.chart(table, path.stem).to_dict()
+    found = pd.concat(
+        pd.DataFrame(rows) for rows in drawn["datasets"].values()
+    )
+    assert len(table)
+    for column in ("depth", "value"):
+        assert {*found[column].dropna()} == {*table[column]}
+    assert {*found["model"].dropna()} == {*table.model + " on " + table.images}
+    assert "/" not in "".join(table.images)
+
+
+def test_files_of_results_are_there() -> None:
+    assert {path.stem for path in FILES} <= {*curves.MEASURES}
+    assert len(FILES) >= 3
+    readme = (checkout() / "data" / "results" / "README.md").read_text()
+    for word in (*curves.COLUMNS, *(f"{m}.csv" for m in curves.MEASURES)):
+        assert f"`{word}`" in readme
+
+
+def made(root: Path, given: dict[str, Any], points: pd.DataFrame) -> None:
+    """Put an executed page with curves into an edition's folder."""
+    shown = curves.keep({"ridge_accuracy": Part(curves=points)})
+    data, more = shown._repr_mimebundle_()
+    output = nbformat.v4.new_output(
+        "display_data", data=data, metadata=json.loads(json.dumps(more))
+    )
+    page = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("", outputs=[output])]
+    )
+    page.metadata.vitscope = {"parameters": given, "environment": ORIGIN}
+    (own,) = [j for j in jobs(root) if j.page == "first"]
+    path = results.executed(report().folder(root), own)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(page, path)
+
+
+def report() -> editions.Edition:
+    return editions.Edition("inspect-mine", "Mine")
+
+
+def jobs(root: Path) -> list[Any]:
+    return list(editions.plan(report(), root, validators={}))
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(edition, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(publish, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(publish, "identity", lambda spec: {"weights": HASH})
+    monkeypatch.setattr(results, "changes", lambda *_: [])
+    return minibook.make(tmp_path)
+
+
+GIVEN = {
+    "model": "vit_tiny@/home/me/my.pth",
+    "images": "folder:/home/me/pets",
+    "seed": 3,
+    "num_bank": 10,
+    "targets": "class",
+}
+
+
+def test_curves_of_a_report_become_rows(book: Path) -> None:
+    made(book, GIVEN, POINTS)
+    assert publish.publish(report(), book) == book / "data" / "results"
+    path = book / "data" / "results" / "ridge_accuracy.csv"
+    assert path.read_text().splitlines() == [
+        ",".join(curves.COLUMNS),
+        *(
+            f"vit_tiny@my.pth,{HASH},folder:pets,garment,{rest},"
+            f"num_bank=10 seed=3,{curves_version()},2.6,1.0,CPU"
+            for rest in (
+                "blocks.0.out,0,0.5,0.4,0.6",
+                "blocks.1.out,1,0.123457,0.1,0.2",
+            )
+        ),
+    ]
+
+
+def curves_version() -> str:
+    import helpers
+
+    return helpers.__version__
+
+
+def test_new_rows_take_the_place_of_old_ones(book: Path) -> None:
+    made(book, GIVEN, POINTS)
+    publish.publish(report(), book)
+    made(book, GIVEN | {"model": "other"}, POINTS)
+    publish.publish(report(), book)
+    made(book, GIVEN, POINTS.assign(value=[0.45, 0.15, 0.0]))
+    publish.publish(report(), book)
+    table = curves.read(book / "data" / "results" / "ridge_accuracy.csv")
+    by_model = table.groupby("model").value.apply(list)
+    assert by_model["other"] == [0.5, 0.123457]
+    assert by_model["vit_tiny@my.pth"] == [0.45, 0.15, 0.0]
+
+
+def test_what_is_not_up_to_date_is_not_published(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(book, GIVEN, POINTS)
+    monkeypatch.setattr(results, "changes", lambda *_: ["data"])
+    with pytest.raises(ValueError, match=r"first of inspect-mine.*\(data\)"):
+        publish.publish(report(), book)
+    assert publish_curves.write(report(), book, [], lambda _: {}) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("lab/vit_cls", "lab/vit_cls"),
+        ("hf:facebook/dinov2-small", "hf:facebook/dinov2-small"),
+        ("hf:./mine/dinov2?random", "hf:dinov2?random"),
+        ("vit@weights/a.pth?img_size=64", "vit@a.pth?img_size=64"),
+        ("imagenet:/data/ILSVRC", "imagenet:ILSVRC"),
+        ("wardrobe:sketch", "wardrobe:sketch"),
+    ],
+)
+def test_folders_are_nobodys_business(spec: str, expected: str) -> None:
+    assert curves.bare(spec) == expected
+
+
+def test_an_unknown_measure_is_refused() -> None:
+    with pytest.raises(ValueError, match="'ridge'; nearest: 'ridge_accuracy'"):
+        curves.keep({"ridge": Part()})
+    assert curves.keep({"field_radius": Part(note="none")}).rows == []
+
+
+ROW = dict.fromkeys(curves.COLUMNS, "a") | {
+    "weights": HASH,
+    "depth": "0.5",
+    "value": "1",
+    "low": "0.5",
+    "high": "2",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("ridge_accurace", {}, "unknown measure.*nearest: 'ridge_accuracy'"),
+        ("ridge_accuracy", {"value": "3"}, "line 2 of.*no interval that hol"),
+        ("ridge_accuracy", {"value": "x"}, "line 2 of.*no interval"),
+        ("ridge_accuracy", {"high": "inf"}, "line 2 of.*is not finite"),
+        ("ridge_accuracy", {"depth": "2"}, "a depth outside 0 to 1"),
+        ("ridge_accuracy", {"weights": "ab"}, "weights that are no sha256"),
+        ("ridge_accuracy", {"model": ""}, "names no model or images"),
+        ("ridge_accuracy", {"more": "1"}, "has the columns.*expected model"),
+    ],
+)
+def test_rows_that_are_refused(
+    tmp_path: Path, name: str, change: dict[str, str], message: str
+) -> None:
+    path = tmp_path / f"{name}.csv"
+    pd.DataFrame([ROW | change]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=message):
+        curves.read(path)
+
+
+def test_a_point_that_occurs_twice(tmp_path: Path) -> None:
+    path = tmp_path / "ridge_accuracy.csv"
+    pd.DataFrame([ROW, ROW]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"line 3 of.*occurs twice"):
+        curves.read(path)
