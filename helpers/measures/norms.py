@@ -94,9 +94,9 @@ class TokenNorms:
         """Count the tokens of each kind by their norm.
 
         Args:
-            bins: of equal width in the logarithm, the same for all layers,
-                from a sixteenth of the median to the longest token. Shorter
-                tokens count to the first.
+            bins: of equal width in the logarithm, the same for all networks,
+                from a sixteenth of the median to sixteen times it. Shorter
+                tokens count to the first bin, longer ones to the last.
 
         Returns:
             One row per layer, kind of token and bin: `layer`, `depth`,
@@ -106,7 +106,7 @@ class TokenNorms:
         """
         with np.errstate(divide="ignore"):
             every = {name: np.log2(self.relative(name)) for name in self.each}
-        low, high = -4.0, max(x.max() for x in every.values())
+        low, high = -4.0, 4.0
         edges = np.linspace(low, high, bins + 1)
         middles = 2 ** ((edges[1:] + edges[:-1]) / 2)
         rows = []
