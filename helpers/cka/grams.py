@@ -67,6 +67,33 @@ class Grams:
         return replace(self, values=values, images=left)
 
 
+    def cut(self, size: int) -> Grams:
+        """Cut minibatches into smaller ones: blocks of the same matrices.
+
+        Raises:
+            ValueError: a size that does not divide every minibatch.
+        """
+        sizes = sorted({len(own) for own in self.images})
+        if size < 1 or any(n % size for n in sizes):
+            raise ValueError(
+                f"{size} images do not divide minibatches of {sizes}"
+            )
+        values = [
+            g[:, i : i + size, i : i + size]
+            for g in self.values
+            for i in range(0, g.shape[1], size)
+        ]
+        images = [part for i in self.images for part in torch.split(i, size)]
+        return replace(self, values=values, images=images)
+
+    def each(self) -> list[Grams]:
+        """Return every minibatch as a set of its own."""
+        return [
+            replace(self, values=[g], images=[i])
+            for g, i in zip(self.values, self.images, strict=True)
+        ]
+
+
 def of_features(features: Sequence[ArrayLike], batch_size: int) -> Grams:
     """Make the Gram matrices of features that are at hand.
 
