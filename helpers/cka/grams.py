@@ -66,7 +66,6 @@ class Grams:
         left = [i[k] for i, k in zip(self.images, kept, strict=True)]
         return replace(self, values=values, images=left)
 
-
     def cut(self, size: int) -> Grams:
         """Cut minibatches into smaller ones: blocks of the same matrices.
 
