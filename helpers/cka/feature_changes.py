@@ -100,10 +100,10 @@ def without_loud_patches(x: Tensor, prefix: int = 0) -> Tensor:
 CHANGES: Mapping[str, Change | None] = MappingProxyType(
     {
         "as they are": None,
-        "without the 3 loudest channels": without_loud_channels,
-        "channels standardised": standardised,
-        "without the first component": without_first_component,
-        "without the loudest patches": without_loud_patches,
+        "3 channels zeroed": without_loud_channels,
+        "standardised": standardised,
+        "first component out": without_first_component,
+        "loud patches out": without_loud_patches,
     }
 )
 """The changes of the book, by what they do."""

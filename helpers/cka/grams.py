@@ -1,12 +1,9 @@
 """Gram matrices kept: for questions that ask for the same ones many times.
 
 A map needs each Gram matrix once, and `cka.measure` forgets it at once. Which
-images a map rests on, and what it would be by chance, is asked of all of them
-again and again. They are small where minibatches are: 12 layers of 1,024
-images in minibatches of 32 take 1.6 MB.
-
-Do not keep them for minibatches of a thousand images and many layers, nor
-where the map alone is wanted.
+images a map rests on, and what it would be by chance, is asked again and
+again. Do not keep them for minibatches of a thousand images and many layers:
+12 layers of 1,024 images take 1.6 MB in minibatches of 32, 50 MB in one.
 """
 
 from __future__ import annotations
@@ -66,6 +63,32 @@ class Grams:
         left = [i[k] for i, k in zip(self.images, kept, strict=True)]
         return replace(self, values=values, images=left)
 
+    def cut(self, size: int) -> Grams:
+        """Cut minibatches into smaller ones: blocks of the same matrices.
+
+        Raises:
+            ValueError: a size that does not divide every minibatch.
+        """
+        sizes = sorted({len(own) for own in self.images})
+        if size < 1 or any(n % size for n in sizes):
+            raise ValueError(
+                f"{size} images do not divide minibatches of {sizes}"
+            )
+        values = [
+            g[:, i : i + size, i : i + size]
+            for g in self.values
+            for i in range(0, g.shape[1], size)
+        ]
+        images = [part for i in self.images for part in torch.split(i, size)]
+        return replace(self, values=values, images=images)
+
+    def each(self) -> list[Grams]:
+        """Return every minibatch as a set of its own."""
+        return [
+            replace(self, values=[g], images=[i])
+            for g, i in zip(self.values, self.images, strict=True)
+        ]
+
 
 def of_features(features: Sequence[ArrayLike], batch_size: int) -> Grams:
     """Make the Gram matrices of features that are at hand.
@@ -97,8 +120,7 @@ def collect(
     Args:
         models: any name -> model.
         images: the images all are shown, in the same order.
-        layers: which layers, see `helpers.features.names`.
-        tokens: how tokens enter, see `helpers.features.record`.
+        layers, tokens: as in `cka.measure`.
         batch_size: images in a minibatch, at least 4; an incomplete last one
             is left out.
 
@@ -127,12 +149,10 @@ def collect_changed(
     change, as `tokens="all"` does.
 
     Args:
-        models: as in `collect`.
-        images: as in `collect`.
+        models, images: as in `collect`.
         changes: any name -> change (see `helpers.cka.feature_changes`), or
             None for the features as they are.
-        layers: as in `collect`; layers with token positions.
-        batch_size: as in `collect`.
+        layers, batch_size: as in `collect`; layers with token positions.
 
     Returns:
         Name of the change -> name of the model -> Gram matrices.

@@ -12,10 +12,13 @@ perfect fit in noise.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from scipy.stats import spearmanr
 
 from helpers.cka.hsic import hsic1
 from helpers.cka.minibatch import MinibatchCKA
+from helpers.cka.permuted import neighbours
 from helpers.runtime.arrays import Floats
 
 
@@ -70,6 +73,70 @@ def mean_cca(x: ArrayLike, y: ArrayLike) -> float:
         ValueError: as `linear_cka`.
     """
     return _overlap(*map(_basis, _centred(x, y)))
+
+
+def mutual_neighbours(x: ArrayLike, y: ArrayLike, k: int = 10) -> float:
+    """Count the nearest neighbours that two layers have in common.
+
+    Args:
+        x: (n, ...) features.
+        y: (n, ...) features of the same images.
+        k: neighbours of an image, by Euclidean distance.
+
+    Returns:
+        The share of the k nearest neighbours in x that are among those in y,
+        averaged over images (Huh et al. 2024, section 2); k / (n - 1) by
+        chance.
+
+    Raises:
+        ValueError: as `linear_cka`, or no or too many neighbours.
+    """
+    x, y = _centred(x, y)
+    if not 0 < k < len(x):
+        raise ValueError(f"expected 1 to {len(x) - 1} neighbours, got {k}")
+    grams = torch.as_tensor(np.stack([f @ f.T for f in (x, y)]))
+    near = neighbours(grams, k)
+    return float((near[0] * near[1]).sum() / (k * len(x)))
+
+
+def procrustes_similarity(x: ArrayLike, y: ArrayLike) -> float:
+    """Measure how well the one layer can be rotated onto the other.
+
+    Args:
+        x: (n, ...) features.
+        y: (n, ...) features of the same images.
+
+    Returns:
+        The nuclear norm of X'Y over the product of the Frobenius norms, in
+        [0, 1]: 1 minus half of the squared orthogonal Procrustes distance of
+        the layers at norm 1 (Ding et al. 2021, section 2).
+
+    Raises:
+        ValueError: as `linear_cka`.
+    """
+    x, y = _centred(x, y)
+    norms = np.linalg.norm(x) * np.linalg.norm(y)
+    return float(np.linalg.norm(x.T @ y, "nuc") / norms)
+
+
+def representational_similarity(x: ArrayLike, y: ArrayLike) -> float:
+    """Correlate the distances between images in two layers, by rank.
+
+    Args:
+        x: (n, ...) features.
+        y: (n, ...) features of the same images, at least 3.
+
+    Returns:
+        Spearman's correlation, over pairs of images, of 1 minus the
+        correlation of their features (Kriegeskorte et al. 2008).
+
+    Raises:
+        ValueError: as `linear_cka`.
+    """
+    flat = [f.reshape(len(f), -1) for f in map(np.asarray, (x, y))]
+    _centred(*flat)
+    pairs = np.triu_indices(len(flat[0]), 1)
+    return float(spearmanr(*(np.corrcoef(f)[pairs] for f in flat)).statistic)
 
 
 def all_pairs(

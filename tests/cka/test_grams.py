@@ -7,6 +7,7 @@ import torch
 from helpers import cka, features, images, models
 from helpers.cka import feature_changes, grams
 from helpers.cka.hsic import hsic1
+from helpers.cka.minibatch import MinibatchCKA
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(40, 6))
@@ -71,6 +72,20 @@ def test_without_images_is_the_mean_of_what_remains():
     got = grams.similarity(x, y)
     assert got.cka[0, 0] == pytest.approx(want)
     assert got.leave_one_out.shape == (2, 1, 1)
+
+
+def test_cut_minibatches_are_those_of_the_smaller_size():
+    large, small = grams.of_features([X, Y], 20), grams.of_features([X, Y], 5)
+    cut = large.cut(5)
+    want = grams.similarity(small, small)
+    got = grams.similarity(cut, cut)
+    np.testing.assert_allclose(got.leave_one_out, want.leave_one_out)
+    last = cut.each()[-1]
+    assert last.images[0].tolist() == list(range(35, 40))
+    own = MinibatchCKA().update([X[35:], Y[35:]]).compute().cka
+    np.testing.assert_allclose(grams.similarity(last, last).cka, own)
+    with pytest.raises(ValueError, match=r"6 images do not divide .* \[20\]"):
+        large.cut(6)
 
 
 def test_bad_requests_are_refused():

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.linalg import subspace_angles
+from scipy.linalg import orthogonal_procrustes, subspace_angles
+from scipy.spatial.distance import pdist
+from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import NearestNeighbors
 
 from helpers.cka.minibatch import MinibatchCKA
 from helpers.cka.other_indices import (
@@ -11,6 +14,9 @@ from helpers.cka.other_indices import (
     linear_cka,
     linear_regression_r2,
     mean_cca,
+    mutual_neighbours,
+    procrustes_similarity,
+    representational_similarity,
 )
 
 rng = np.random.default_rng(0)
@@ -39,6 +45,37 @@ def test_regression_is_that_of_scikit_learn():
 def test_cca_is_that_of_principal_angles():
     angles = subspace_angles(X - X.mean(0), Y - Y.mean(0))
     assert mean_cca(X, Y) == pytest.approx(np.mean(np.cos(angles) ** 2))
+
+
+def test_mutual_neighbours_are_those_of_scikit_learn():
+    sets = [
+        NearestNeighbors(n_neighbors=7)
+        .fit(f)
+        .kneighbors(return_distance=False)
+        for f in (X, Y)
+    ]
+    each = [len({*a} & {*b}) / 7 for a, b in zip(*sets, strict=True)]
+    assert mutual_neighbours(X, Y, 7) == pytest.approx(np.mean(each))
+    assert mutual_neighbours(X, 3 * X @ TURN + 7, 7) == 1
+    with pytest.raises(ValueError, match="1 to 79 neighbours, got 80"):
+        mutual_neighbours(X, Y, 80)
+
+
+def test_procrustes_is_what_the_best_rotation_leaves():
+    x, y = (f - f.mean(0) for f in (X, Y[:, :6]))
+    x, y = (f / np.linalg.norm(f) for f in (x, y))
+    turn, _ = orthogonal_procrustes(x, y)
+    left = np.linalg.norm(x @ turn - y) ** 2
+    want = 1 - left / 2
+    assert procrustes_similarity(X, Y[:, :6]) == pytest.approx(want)
+    assert procrustes_similarity(X, 3 * X @ TURN + 7) == pytest.approx(1)
+
+
+def test_rsa_is_the_correlation_of_ranks_of_distances():
+    ranks = [rankdata(pdist(f, "correlation")) for f in (X, Y)]
+    want = np.corrcoef(*ranks)[0, 1]
+    assert representational_similarity(X, Y) == pytest.approx(want)
+    assert representational_similarity(X, 3 * X) == pytest.approx(1)
 
 
 def test_cca_of_features_of_lower_rank():
@@ -73,7 +110,13 @@ def test_who_ignores_invertible_linear_maps():
     assert abs(linear_cka(X @ BEND, Y) - linear_cka(X, Y)) > 0.01
 
 
-@pytest.mark.parametrize("index", [linear_cka, linear_regression_r2, mean_cca])
+@pytest.mark.parametrize(
+    "index",
+    [
+        *(linear_cka, linear_regression_r2, mean_cca, mutual_neighbours),
+        *(procrustes_similarity, representational_similarity),
+    ],
+)
 def test_bad_features_are_refused(index):
     with pytest.raises(ValueError, match="same images"):
         index(X, Y[:-1])
