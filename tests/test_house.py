@@ -26,7 +26,11 @@ ROOMS = (
 )
 """The rooms of the house, from the ground up."""
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
-WORDS = {"claims": "a module", "execution": "metadata of a notebook's cells"}
+WORDS = {
+    "claims": "a module",
+    "execution": "metadata of a notebook's cells",
+    "glossary": "a directive of Sphinx",
+}
 """Names of pages that mean something else, too."""
 LINES = 250
 TWICE = {

@@ -30,7 +30,6 @@ from typing import Any
 
 import timm
 import torch
-from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
 import helpers.models.hub_models as hub_models
@@ -109,16 +108,15 @@ def check(spec: str) -> str:
                 f"{want.name} is not trained here yet: `vitscope train {own}`"
             )
         return spec
-    if want.name.startswith(RELEASE):
-        releases.get(want.name.removeprefix(RELEASE))
-        if want.img_size or want.path:
-            raise ValueError(f"{want.name} takes neither a size nor a file")
-        return spec
-    if want.name.startswith(hub_models.PREFIX):
-        if want.img_size or want.path:
-            raise ValueError(f"{want.name} takes neither a size nor a file")
-        hub_models.check(want.name.removeprefix(hub_models.PREFIX))
-        return spec
+    elsewhere = {RELEASE: releases.get, hub_models.PREFIX: hub_models.check}
+    for prefix, find in elsewhere.items():
+        if want.name.startswith(prefix):
+            find(want.name.removeprefix(prefix))
+            if want.img_size or want.path:
+                raise ValueError(
+                    f"{want.name} takes neither a size nor a file"
+                )
+            return spec
     name, _, tag = want.name.partition(".")
     if not timm.is_model(name):
         ours = [LAB + n for n in zoo.cards()]
@@ -155,8 +153,7 @@ def untrained(spec: str, draw: int = 0) -> str:
 
 def is_untrained(spec: str) -> bool:
     """Tell whether a spec leaves out the trained weights."""
-    options = spec.partition("?")[2].split("&")
-    return any(option.partition("=")[0] == "random" for option in options)
+    return _parse(spec).random is not None
 
 
 def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
@@ -197,7 +194,7 @@ def load(spec: str, device: str | torch.device | None = None) -> VisionModel:
     else:
         module = _timm_model(want, spec)
     if want.random is not None:
-        _open_branches(module)
+        weights.open_branches(module)
     return wrap(module.to(where), spec, preprocessing=prepared)
 
 
@@ -245,12 +242,3 @@ def _fixed_seed(draw: int | None) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw or 0)
         yield
-
-
-def _open_branches(module: nn.Module) -> None:
-    """Set the last gain of each branch to 1 where a ResNet starts at 0."""
-    for block in module.modules():
-        if isinstance(block, (BasicBlock, Bottleneck)):
-            last = getattr(block, "bn3", None) or block.bn2
-            if not last.weight.is_meta and not last.weight.any():
-                nn.init.ones_(last.weight)

@@ -149,3 +149,12 @@ def fit(
         )
     model.load_state_dict(state)
     return model
+
+
+def open_branches(module: nn.Module) -> None:
+    """Set the last gain of each branch to 1 where a ResNet starts at 0."""
+    for block in module.modules():
+        if isinstance(block, (BasicBlock, Bottleneck)):
+            last = getattr(block, "bn3", None) or block.bn2
+            if not last.weight.is_meta and not last.weight.any():
+                nn.init.ones_(last.weight)
