@@ -120,7 +120,8 @@ def collect(
     Args:
         models: any name -> model.
         images: the images all are shown, in the same order.
-        layers, tokens: as in `cka.measure`.
+        layers: as in `cka.measure`.
+        tokens: as in `cka.measure`.
         batch_size: images in a minibatch, at least 4; an incomplete last one
             is left out.
 
@@ -145,14 +146,15 @@ def collect_changed(
 ) -> dict[str, dict[str, Grams]]:
     """Keep the Gram matrices of features, changed in several ways.
 
-    One forward pass serves all changes. Tokens are flattened after the
-    change, as `tokens="all"` does.
+    One forward pass serves all changes; tokens are flattened after them.
 
     Args:
-        models, images: as in `collect`.
+        models: as in `collect`.
+        images: as in `collect`.
         changes: any name -> change (see `helpers.cka.feature_changes`), or
             None for the features as they are.
-        layers, batch_size: as in `collect`; layers with token positions.
+        layers: as in `collect`; they need token positions.
+        batch_size: as in `collect`.
 
     Returns:
         Name of the change -> name of the model -> Gram matrices.
@@ -234,11 +236,7 @@ def similarity(x: Grams, y: Grams) -> Similarity:
 
 
 def check_pair(x: Grams, y: Grams) -> None:
-    """Refuse Gram matrices of different images or minibatches.
-
-    Raises:
-        ValueError: they differ; says how many images each has.
-    """
+    """Raise ValueError for different images or minibatches."""
     same = len(x.images) == len(y.images) and all(
         torch.equal(a, b) for a, b in zip(x.images, y.images, strict=True)
     )
