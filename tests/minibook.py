@@ -129,3 +129,12 @@ def make(root: Path, delay: float = 0.0) -> Path:
     ):
         (book / f"{name}.md").write_text(HEADER + text)
     return root
+
+
+def editions(root: Path) -> Path:
+    """Give a mini book two editions, and return the folder of these."""
+    folder = root / "data" / "editions"
+    folder.mkdir(parents=True)
+    for name in ("lab", "smoke"):
+        (folder / f"{name}.yaml").write_text("title: A mini book\n")
+    return folder

@@ -17,6 +17,7 @@ import numpy as np
 import safetensors.torch
 import timm
 import torch
+from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 CONTAINERS = ("state_dict", "model_state_dict", "model")

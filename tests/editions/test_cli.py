@@ -14,6 +14,7 @@ from helpers import editions, images, training
 from helpers.editions import (
     commands,
     doctor,
+    edition,
     listings,
     parameters,
     report_command,
@@ -32,6 +33,7 @@ def book(tmp_path, monkeypatch):
     for module in (cli, commands, report_command):
         monkeypatch.setattr(module, "checkout", lambda: root)
     monkeypatch.setattr(parameters, "checks", dict)
+    monkeypatch.setattr(edition, "FOLDER", minibook.editions(root))
     return root
 
 
@@ -78,7 +80,7 @@ def test_mistakes_are_told_in_a_line(book, words, message):
 def test_plan_says_what_would_run(book):
     result = vitscope("run", "--plan", "-p", "num_images", "9", "first")
     assert result.exit_code == 0
-    assert "edition own: Inside Vision Transformers (own)" in result.stdout
+    assert "edition own: A mini book (own)" in result.stdout
     lines = result.stdout.splitlines()
     assert lines[1:4] == [
         "first  run: new",

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from helpers import __main__ as cli
 from helpers.claims.ledger import KEY
 from helpers.editions import cells as sweep_cells
-from helpers.editions import commands, parameters, provenance, sweep
+from helpers.editions import commands, edition, parameters, provenance, sweep
 from helpers.editions.edition import Edition
 from helpers.runtime import devices
 from tests import minibook
@@ -41,6 +41,7 @@ def book(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "checkout", lambda: root)
     monkeypatch.setattr(parameters, "checks", dict)
     monkeypatch.setattr(provenance, "_content", lambda path: path.name)
+    monkeypatch.setattr(edition, "FOLDER", minibook.editions(root))
     return root
 
 
