@@ -8,7 +8,6 @@ asked for. Models of timm on the hub are loaded by their timm name.
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -73,7 +72,9 @@ def load(repo: str, trained: bool = True) -> tuple[nn.Module, Any]:
             images that this `transformers` knows, or not all its weights.
         ConnectionError: neither the hub nor a copy in the cache is there.
     """
-    library: Any = importlib.import_module("transformers")
+    import transformers  # takes seconds to load
+
+    library: Any = transformers
     kind = json.loads(_configuration(repo).read_text("utf-8")).get(
         "model_type", "none"
     )

@@ -19,6 +19,7 @@ from helpers.runtime.markup import Html
 
 SAID = {
     verdicts.HOLDS: "this run shows it",
+    verdicts.UNTRAINED_TOO: "this run shows it, and untrained models do too",
     verdicts.NO_EFFECT: "in this run the effect is too small to matter",
     verdicts.FAILS: "this run does not support it",
     verdicts.REFUTED: "this run does not support it",
@@ -79,7 +80,8 @@ def sentence(name: str, row: Mapping[str, Any] | None) -> str:
     if row is None:
         return f"{claim}: {NOT_RUN}."
     found = SAID[row["verdict"]]
-    if row["effect"] is not None:
+    measured = row["verdict"] != verdicts.NOT_MEASURABLE
+    if measured and row["effect"] is not None:
         low, high = row["low"], row["high"]
         found += f" (effect {row['effect']:.2g}, {low:.2g} to {high:.2g})"
     return f"{claim}: {found}."

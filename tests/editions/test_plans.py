@@ -25,14 +25,14 @@ from helpers.runtime.paths import checkout
 from tests import minibook
 
 ROOT = checkout()
-MODELLESS = {"the_lab", "claims", "execution"}
+MODELLESS = {"the_lab", "claims", "coverage", "execution"}
 NEW = "an-edition-nobody-has-run"
 KEPT = {
     "the_lab", "measuring_similarity", "local_and_global", "localized_probes",
     "scale_and_transfer", "finetuning_and_representations", "ssl_finetuning",
 }  # fmt: skip
 """Pages that no list of models can fill."""
-LAB_IMAGES = {"the_lab", "what_is_encoded_where", "claims", "execution"}
+LAB_IMAGES = MODELLESS | {"what_is_encoded_where"}
 
 
 @pytest.fixture(autouse=True)

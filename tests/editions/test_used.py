@@ -125,8 +125,8 @@ def changed(package: Path, module: str) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "pages"),
     [
-        ("training/loop.py", set()),
-        ("training/moco_v3.py", {"the_lab"}),  # which prints its loss
+        ("training/loop.py", {"finetuning_live"}),
+        ("training/moco_v3.py", {"the_lab", "finetuning_live"}),
         ("editions/commands.py", set()),
         ("editions/run.py", set()),
         ("__main__.py", set()),

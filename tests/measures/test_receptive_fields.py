@@ -81,6 +81,7 @@ def untrained(module: nn.Module) -> VisionModel:
             nn.init.uniform_(parameter, 0.5, 1.5)
         else:
             nn.init.normal_(parameter, std=0.2)
+    module.pretrained_cfg = architectures.PREPROCESSING
     return models.wrap(module.double().eval(), "untrained")
 
 
