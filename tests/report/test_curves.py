@@ -88,8 +88,8 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 GIVEN = {
-    "model": "vit_tiny@/home/me/my.pth",
-    "images": "folder:/home/me/pets",
+    "model": "vit_tiny@/data/me/my.pth",
+    "images": "folder:/data/me/pets",
     "seed": 3,
     "num_bank": 10,
     "targets": "class",

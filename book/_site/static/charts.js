@@ -85,13 +85,17 @@ function csv(spec) {
   const rows =
     tables[spec.data?.name] ??
     Object.values(tables).reduce((a, b) => (b.length > a.length ? b : a), []);
-  const fields = Object.keys(rows[0] ?? {}).filter((name) => name !== "_row");
+  // `_low` is the band's own `low`, where a table has both.
+  const own = (name) => name.replace(/^_/, "");
+  const fields = Object.keys(rows[0] ?? {}).filter(
+    (name) => name !== "_row" && (own(name) === name || !(own(name) in rows[0])),
+  );
   const cell = (value) => {
     const text = value === null || value === undefined ? "" : String(value);
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = rows.map((row) => fields.map((f) => cell(row[f])).join(","));
-  const head = fields.map((name) => cell(name.replace(/^_/, ""))).join(",");
+  const head = fields.map((name) => cell(own(name))).join(",");
   return [head, ...lines, ""].join("\n");
 }
 

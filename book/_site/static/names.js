@@ -12,6 +12,14 @@ for (const control of document.querySelectorAll(
   control.ariaLabel = more ? seen : `${seen}, ${said}`;
 }
 
+// The words of a folded cell change when it is opened; they name it best.
+for (const fold of document.querySelectorAll("summary[aria-label]")) {
+  fold.removeAttribute("aria-label");
+}
+
+// Entries of a bibliography are no items of a list to a screen reader.
+document.querySelector(".citation-list")?.removeAttribute("role");
+
 // The icon within a named button has a title of its own, with other words. The
 // theme turns icons into pictures while the page loads.
 function silence() {
