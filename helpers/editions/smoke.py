@@ -51,7 +51,8 @@ def rehearsal(edition: Edition, root: Path) -> Edition:
         }
         for job in jobs.plan(edition, root)
     }
-    return Edition(name, f"{edition.title}: smoke", {}, pages)
+    title = f"{edition.title}: smoke"
+    return Edition(name, title, {}, pages, edition.left_out)
 
 
 def _value(own: Parameter, value: Any, small: Any) -> Any:

@@ -94,9 +94,10 @@ class TokenNorms:
         """Count the tokens of each kind by their norm.
 
         Args:
-            bins: of equal width in the logarithm, the same for all networks,
-                from a sixteenth of the median to sixteen times it. Shorter
-                tokens count to the first bin, longer ones to the last.
+            bins: of equal width in the logarithm, the same for all networks:
+                they reach from a sixteenth of the median to sixteen times it.
+                Shorter tokens fall into the first bin, longer ones into the
+                last.
 
         Returns:
             One row per layer, kind of token and bin: `layer`, `depth`,

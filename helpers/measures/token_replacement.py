@@ -45,8 +45,8 @@ def replaced(
 
     Args:
         model: a model with tokens.
-        layer: name of the layer, such as `blocks.5.out`; what is put there
-            is what the network goes on from.
+        layer: name of the layer, such as `blocks.5.out`; the later layers
+            see what is put there.
         tokens: positions, prefix tokens first.
         way: `their mean` over the images of the forward pass, `noise` of the
             same mean and standard deviation in every channel, or `another

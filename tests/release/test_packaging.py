@@ -83,7 +83,7 @@ def test_colab_has_what_the_bounds_ask_for():
 def test_imports_are_declared():
     declared = requirements(PROJECT["dependencies"])
     names = {"pil": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-    later = {"pybtex", "ipython", "jupyter_client"}  # of extras, of ipykernel
+    later = {"pybtex", "ipython", "jupyter_client", "transformers"}  # extras
     pattern = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
     for path in (ROOT / "helpers").rglob("*.py"):
         for name in map(str.lower, pattern.findall(path.read_text("utf-8"))):
