@@ -98,7 +98,7 @@ def load(repo: str, trained: bool = True) -> tuple[nn.Module, Any]:
             f"{PREFIX}{repo}, a model of type {kind}, could not be loaded as "
             f"a model of images: {error}"
         ) from error
-    # The pooler of a backbone is often drawn anew; no measure reads it.
+    # The pooler of a backbone is often drawn at random; no measure reads it.
     missing = [key for key in found["missing_keys"] if "pooler" not in key]
     if missing:
         raise ValueError(
