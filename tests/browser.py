@@ -99,6 +99,7 @@ class Browser:
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
+            "--force-prefers-reduced-motion",  # no colour is read half-way
             f"--host-resolver-rules={rules}",
         ):
             options.add_argument(argument)
