@@ -2,6 +2,7 @@
 
 - `setup`: make the book's theme the default, once a page;
 - `lines`: a number along an axis, with its interval as a band;
+- `scatter`: one measure against another, both chosen by the reader;
 - `bars`: a number for each name;
 - `heatmap`: a number for each pair;
 - `linked_map`: a map, and the images behind the cell chosen;
@@ -20,6 +21,7 @@ from helpers.charts.linked_map import linked_map
 from helpers.charts.overlays import overlays
 from helpers.charts.pictures import pictures
 from helpers.charts.rendering import setup
+from helpers.charts.scatter import scatter
 from helpers.charts.token_maps import token_maps
 from helpers.claims.verdict_table import verdicts
 
@@ -31,6 +33,7 @@ __all__ = [
     "linked_map",
     "overlays",
     "pictures",
+    "scatter",
     "setup",
     "token_maps",
     "verdicts",

@@ -32,6 +32,7 @@ WORDS = {
         *("results/controls/{page}.json", "results/seeds/{page}.json"),
     ],
     r"published": ["published.csv"],
+    r"\bcurves\.published\b": ["results/*.csv"],
     r"\beditions\b": ["editions/*.yaml"],
 }
 """What a page mentions, and the data that it then depends on; `{page}` is the

@@ -16,6 +16,7 @@ import pandas as pd
 
 from helpers import charts
 from helpers.report.parts import Part
+from helpers.runtime.arrays import Floats
 
 STEPS = 11  # depths at which the others are summarised
 
@@ -49,7 +50,7 @@ def beside(
     tables = [own.curves.dropna(subset="value").assign(model=name)]
     for panel in own.curves.panel.unique():
         lines = [
-            _at(depths, part.curves[part.curves.panel == panel])
+            at_depths(depths, part.curves[part.curves.panel == panel])
             for part in others.values()
             if len(part.curves)
         ]
@@ -65,7 +66,17 @@ def beside(
     return pd.concat(tables, ignore_index=True)
 
 
-def _at(depths: Any, curve: pd.DataFrame) -> Any:
+def at_depths(depths: Floats, curve: pd.DataFrame) -> Floats:
+    """Read a curve at other depths, on straight lines between its points.
+
+    Args:
+        depths: where to read it.
+        curve: one row per point, `depth` and `value`.
+
+    Returns:
+        One value per depth: NaN outside the curve, but a curve of one point
+        holds everywhere.
+    """
     points = curve.dropna(subset="value").sort_values("depth")
     if points.empty:
         return np.full(len(depths), np.nan)

@@ -11,13 +11,35 @@ from typing import Any
 import pandas as pd
 
 from helpers import charts
+from helpers.claims.published_values import beside
 from helpers.report.among_others import Sentence
+from helpers.report.probed import TOKENS
 
 NONE = Sentence(
     "No value of these models is published in a setting like this one; "
     "`vitscope published` lists the models that have some."
 )
 SHOWN = ("model", "measure", "tokens", "norm", "setting")
+
+
+def of_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Set published values beside the probes of published curves.
+
+    The probe is that of the class, after the last layer of each model.
+
+    Args:
+        table: as `curves.published` gives it.
+
+    Returns:
+        As `claims.beside_published`, with the `images` of ours.
+    """
+    probed_for = (table.file == "ridge_accuracy") & (table.panel == "class")
+    rows = []
+    for images, part in table[probed_for].groupby("images"):
+        last = part.sort_values("depth").groupby("model").value.last()
+        ours = {m: {("linear", TOKENS): float(v)} for m, v in last.items()}
+        rows.append(beside(ours).assign(images=images))
+    return pd.concat([beside({}), *rows], ignore_index=True)
 
 
 def differences(known: pd.DataFrame) -> pd.DataFrame | Sentence:

@@ -2,7 +2,8 @@
 
 `keep` leaves the curves of a model in the executed page; `vitscope publish`
 collects them in `data/results/<measure>.csv`, whose README defines the
-columns; `read` refuses a file that is not in order, and `chart` draws it.
+columns; `read` refuses a file that is not in order, `chart` draws it, and
+`published` joins all files for the page `results`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pandas as pd
 from nbformat import NotebookNode
 
 from helpers import charts
+from helpers.report.among_others import at_depths
 from helpers.report.parts import Part
 from helpers.runtime.errors import unknown
 from helpers.runtime.paths import DATA
@@ -133,6 +135,61 @@ def read(path: Path) -> pd.DataFrame:
             line = int(np.flatnonzero(rows)[0]) + 2
             raise ValueError(f"line {line} of {path.name} {what}")
     return table
+
+
+def published(folder: Path = FOLDER) -> pd.DataFrame:
+    """Read all curves that are published, of all measures.
+
+    Args:
+        folder: of the files `<measure>.csv`.
+
+    Returns:
+        One row per point, in COLUMNS, with the `file` it comes from, its
+        `measure` and panel in words, and `name`, what to call the model:
+        without the architecture where it is a file, with the images, and with
+        the start of the hash where it was published with several weights.
+
+    Raises:
+        FileNotFoundError: no file there.
+        ValueError: a file that is not in order, see `read`.
+    """
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise FileNotFoundError(
+            f"no curves in {folder}; `vitscope publish` writes them there"
+        )
+    table = pd.concat(
+        [read(path).assign(file=path.stem) for path in files],
+        ignore_index=True,
+    )
+    panel = (" (" + table.panel + ")").where(table.panel != "", "")
+    table["measure"] = table.file.map(MEASURES) + panel
+    short = table.model.str.replace(r"^.*@(.*)\.\w+(\?.*)?$", r"\1", regex=True)
+    table["name"] = short + " on " + table.images
+    several = table.groupby("name").weights.transform("nunique") > 1
+    table.loc[several, "name"] += ", " + table.weights.str[:6]
+    return table
+
+
+def aligned(table: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """Read all curves at the same depths, so that measures can be compared.
+
+    Args:
+        table: as `published` gives it.
+        steps: how many depths, from 0 to 1.
+
+    Returns:
+        One row per curve and depth that lies within it: `model` (its name),
+        `measure`, `depth` and `value`.
+    """
+    depths, keys = np.linspace(0, 1, steps), ["name", "measure"]
+    rows = [
+        pd.DataFrame({"depth": depths, "value": at_depths(depths, curve)})
+        .assign(model=name, measure=measure)
+        .dropna()
+        for (name, measure), curve in table.groupby(keys, sort=False)
+    ]
+    return pd.concat(rows, ignore_index=True)
 
 
 def chart(table: pd.DataFrame, measure: str) -> Any:

@@ -25,7 +25,7 @@ from helpers.runtime.paths import checkout
 from tests import minibook
 
 ROOT = checkout()
-MODELLESS = {"the_lab", "claims", "coverage", "execution"}
+MODELLESS = {"the_lab", "results", "claims", "coverage", "execution"}
 NEW = "an-edition-nobody-has-run"
 KEPT = {
     "the_lab", "measuring_similarity", "local_and_global", "localized_probes",

@@ -203,6 +203,7 @@ FORMS = {
     *("lines", "bars", "heatmap", "frames", "overlays", "pictures"),
     "token_maps",
     "linked_map",
+    "scatter",
 }
 
 
