@@ -30,6 +30,7 @@ WORDS = {
     "claims": "a module",
     "execution": "metadata of a notebook's cells",
     "glossary": "a directive of Sphinx",
+    "results": "a module",
 }
 """Names of pages that mean something else, too."""
 LINES = 250

@@ -78,6 +78,7 @@ def scatter(
         axis = encodings.number(
             channel, side, data, f"measure chosen as {side}", None, zero=False
         )
+        axis["axis"].labelSeparation = 8
         base = base.encode(axis)
         tips.append(
             alt.Tooltip(field=side, type="quantitative", format=".3~f")

@@ -144,8 +144,8 @@ def published(folder: Path = FOLDER) -> pd.DataFrame:
         folder: of the files `<measure>.csv`.
 
     Returns:
-        One row per point, in COLUMNS, with the `file` it comes from, its
-        `measure` and panel in words, and `name`, what to call the model:
+        One row per point, those measures first that most models have: COLUMNS,
+        the `file` it comes from, its `measure` and panel in words, and `name`, what to call the model:
         without the architecture where it is a file, with the images, and with
         the start of the hash where it was published with several weights.
 
@@ -164,11 +164,15 @@ def published(folder: Path = FOLDER) -> pd.DataFrame:
     )
     panel = (" (" + table.panel + ")").where(table.panel != "", "")
     table["measure"] = table.file.map(MEASURES) + panel
-    short = table.model.str.replace(r"^.*@(.*)\.\w+(\?.*)?$", r"\1", regex=True)
-    table["name"] = short + " on " + table.images
+    short = table.model.str.replace(
+        r"^.*@(.*)\.\w+(\?.*)?$", r"\1", regex=True
+    )
+    seen = table.images.str.replace("^(folder|parquet):", "", regex=True)
+    table["name"] = short + " on " + seen
     several = table.groupby("name").weights.transform("nunique") > 1
     table.loc[several, "name"] += ", " + table.weights.str[:6]
-    return table
+    models = table.groupby("measure").name.transform("nunique")
+    return table.iloc[(-models).argsort(kind="stable")].reset_index(drop=True)
 
 
 def aligned(table: pd.DataFrame, steps: int) -> pd.DataFrame:

@@ -155,6 +155,34 @@ def test_a_slider_runs_over_sorted_numbers_and_says_which():
     assert "tokens: 1" in labels(vl_convert.vegalite_to_svg(spec))
 
 
+def measured(*models: str) -> pd.DataFrame:
+    """Two models at four depths: `a` and `c` of both, `b` of the first."""
+    own = {"a": models, "b": models[:1], "c": models}
+    return pd.concat(
+        curves(*names).assign(measure=measure).eval(f"value = depth + {shift}")
+        for shift, (measure, names) in enumerate(own.items())
+    )
+
+
+def test_the_reader_chooses_both_measures():
+    chart = charts.scatter(measured("mae", "dino"), description=TEXT)
+    spec = chart.to_dict()
+    x, y = (param(spec, f"choose_{s}") for s in ("horizontal", "vertical"))
+    assert x["bind"]["options"] == y["bind"]["options"] == ["a", "b", "c"]
+    assert (x["value"], y["value"]) == ("a", "c"), "most points have these"
+    assert marks(svg(chart), "symbol") == 8
+    y["value"] = "b"
+    assert marks(vl_convert.vegalite_to_svg(spec), "symbol") == 4
+
+
+def test_a_scatter_needs_two_measures_and_single_numbers():
+    table = measured("mae", "dino")
+    with pytest.raises(ValueError, match=r"measures \['a'\]; expected two"):
+        charts.scatter(table[table.measure == "a"], description=TEXT)
+    with pytest.raises(ValueError, match=r"rows for .*'measure': 'a'"):
+        charts.scatter(pd.concat([table, table]), description=TEXT)
+
+
 def test_the_number_axis_does_not_move_with_the_choice():
     table = pd.concat(
         [curves("mae", tokens=1), curves("mae", tokens=4).assign(accuracy=9.0)]

@@ -11,7 +11,7 @@ import pytest
 
 from helpers import editions
 from helpers.editions import edition, publish, publish_curves, results
-from helpers.report import curves
+from helpers.report import beside_published, curves
 from helpers.report.parts import Part
 from helpers.runtime.paths import checkout
 from tests import minibook
@@ -161,6 +161,85 @@ def test_an_unknown_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="'ridge'; nearest: 'ridge_accuracy'"):
         curves.keep({"ridge": Part()})
     assert curves.keep({"field_radius": Part(note="none")}).rows == []
+
+
+def kept(folder: Path, measure: str, **columns: Any) -> None:
+    """Write a file of published curves: one model, on two lines."""
+    ends = {"depth": [0.25, 0.75], "layer": ["a", "b"]}
+    pd.DataFrame(ROW | {"panel": ""} | ends | columns).to_csv(
+        folder / f"{measure}.csv", index=False
+    )
+
+
+def test_all_published_curves_are_there_once() -> None:
+    table = curves.published()
+    whole = [curves.read(path).assign(file=path.stem) for path in FILES]
+    expected = pd.concat(whole, ignore_index=True)
+    key = ["file", "model", "weights", "images", "panel", "layer"]
+    pd.testing.assert_frame_equal(
+        table[list(expected)].sort_values(key, ignore_index=True),
+        expected.sort_values(key, ignore_index=True),
+    )
+    models = table.groupby("measure", sort=False).name.nunique()
+    assert models.is_monotonic_decreasing
+    drawn = ["name", "measure", "depth"]
+    assert not table.duplicated(drawn).any()
+    assert table.name.nunique() == len(
+        table[["model", "weights", "images"]].drop_duplicates()
+    )
+
+
+def test_names_in_charts(tmp_path: Path) -> None:
+    model = "vit@my.v2.pth?img_size=64"
+    kept(tmp_path, "field_radius", model=model, images="folder:pets")
+    kept(tmp_path, "ridge_accuracy", weights=[HASH, "f" * 64], panel="class")
+    table = curves.published(tmp_path)
+    assert [*table.name] == [
+        *["my.v2 on pets"] * 2,
+        *("a on a, 012345", "a on a, ffffff"),
+    ]
+    assert [*table.measure.unique()] == [
+        curves.MEASURES["field_radius"],
+        f"{curves.MEASURES['ridge_accuracy']} (class)",
+    ]
+
+
+def test_no_published_curves(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="`vitscope publish` writes"):
+        curves.published(tmp_path)
+
+
+def test_curves_are_read_at_the_same_depths(tmp_path: Path) -> None:
+    kept(tmp_path, "field_radius", value=[1.0, 2.0], low=0, high=3)
+    table = curves.aligned(curves.published(tmp_path), 5)
+    assert table.depth.to_list() == pytest.approx([0.25, 0.5, 0.75])
+    assert table.value.to_list() == pytest.approx([1, 1.5, 2])
+    assert {*table.model} == {"a on a"}
+    assert {*table.measure} == {curves.MEASURES["field_radius"]}
+
+
+def test_last_probes_stand_beside_published_values(tmp_path: Path) -> None:
+    """A file, another target and another measure have nothing beside them."""
+    model = "vit_small_patch16_224.dino"
+    numbers = {"value": [0.4, 0.7], "low": 0, "high": 1}
+    kept(tmp_path, "ridge_accuracy", model=model, panel="class", **numbers)
+    kept(tmp_path, "field_radius", model=model, panel="class", **numbers)
+    table = curves.published(tmp_path)
+    found = beside_published.of_curves(table)
+    known = pd.read_csv(checkout() / "data" / "published.csv")
+    known = known[(known.model == model) & (known.measure == "linear")]
+    assert len(found) == len(known) > 0
+    assert {*found.ours} == {0.7}
+    assert {*found.images} == {"a"}
+    expected = [*(0.7 - known.value).round(6)]
+    assert [*found.difference.round(6)] == expected
+    drawn = beside_published.chart(found, "here").to_dict()
+    (rows,) = drawn["datasets"].values()
+    assert {row["value"] for row in rows} == {0.7, *known.value}
+    for change in ({"model": f"{model}@my.pth"}, {"panel": "garment"}):
+        none = beside_published.of_curves(table.assign(**change))
+        assert none.empty
+        assert beside_published.differences(none) == beside_published.NONE
 
 
 ROW = dict.fromkeys(curves.COLUMNS, "a") | {
