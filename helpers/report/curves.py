@@ -144,10 +144,11 @@ def published(folder: Path = FOLDER) -> pd.DataFrame:
         folder: of the files `<measure>.csv`.
 
     Returns:
-        One row per point, those measures first that most models have: COLUMNS,
-        the `file` it comes from, its `measure` and panel in words, and `name`, what to call the model:
-        without the architecture where it is a file, with the images, and with
-        the start of the hash where it was published with several weights.
+        One row per point, first the measures that most models have: COLUMNS,
+        the `file` it comes from, its `measure` and panel in words, and `name`,
+        what to call the model: without the architecture where it is a file,
+        with the images, and with the start of the hash where it was published
+        with several weights.
 
     Raises:
         FileNotFoundError: no file there.

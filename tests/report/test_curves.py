@@ -195,12 +195,12 @@ def test_names_in_charts(tmp_path: Path) -> None:
     kept(tmp_path, "ridge_accuracy", weights=[HASH, "f" * 64], panel="class")
     table = curves.published(tmp_path)
     assert [*table.name] == [
-        *["my.v2 on pets"] * 2,
         *("a on a, 012345", "a on a, ffffff"),
+        *["my.v2 on pets"] * 2,
     ]
     assert [*table.measure.unique()] == [
-        curves.MEASURES["field_radius"],
         f"{curves.MEASURES['ridge_accuracy']} (class)",
+        curves.MEASURES["field_radius"],
     ]
 
 
