@@ -83,7 +83,8 @@ def at_depths(depths: Floats, curve: pd.DataFrame) -> Floats:
     outside = {"left": np.nan, "right": np.nan}
     if len(points) == 1:
         outside = {}
-    return np.interp(depths, points.depth, points.value, **outside)
+    found: Floats = np.interp(depths, points.depth, points.value, **outside)
+    return found
 
 
 def chart(parts: Mapping[str, Part], name: str, rest: str, **how: Any) -> Any:

@@ -37,7 +37,9 @@ def of_curves(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for images, part in table[probed_for].groupby("images"):
         last = part.sort_values("depth").groupby("model").value.last()
-        ours = {m: {("linear", TOKENS): float(v)} for m, v in last.items()}
+        ours = {
+            str(m): {("linear", TOKENS): float(v)} for m, v in last.items()
+        }
         rows.append(beside(ours).assign(images=images))
     return pd.concat([beside({}), *rows], ignore_index=True)
 

@@ -190,7 +190,7 @@ def aligned(table: pd.DataFrame, steps: int) -> pd.DataFrame:
     depths, keys = np.linspace(0, 1, steps), ["name", "measure"]
     rows = [
         pd.DataFrame({"depth": depths, "value": at_depths(depths, curve)})
-        .assign(model=name, measure=measure)
+        .assign(model=str(name), measure=str(measure))
         .dropna()
         for (name, measure), curve in table.groupby(keys, sort=False)
     ]
