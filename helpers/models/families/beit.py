@@ -12,13 +12,11 @@ from typing import Any
 from timm.models.beit import Attention, Beit, Block
 from torch import Tensor
 
-from helpers.models.families import blocks
+from helpers.models.families import blocks, token_attention
 from helpers.models.families.family import (
     AttentionLayer,
     Family,
     Layers,
-    Sums,
-    patches_after,
     softmax,
     split_heads,
 )
@@ -49,33 +47,16 @@ def weights(attention: Any, shared: Any, qkv: Tensor) -> Tensor:
 
 def attention_layers(module: Any) -> list[AttentionLayer] | str:
     """Read the attention of every block."""
-    layout = blocks.token_layout(module)
-    if layout.grid is None or layout.patch is None:
-        return blocks.NO_GRID
-    tokens = patches_after(layout.prefix_tokens, layout.grid)
-    return [
-        AttentionLayer(
-            f"blocks.{i}.heads",
-            blocks.qkv(block.attn, f"blocks.{i}.attn"),
-            block.attn.num_heads,
-            partial(weights, block.attn, module.rel_pos_bias),
-            layout.grid,
-            layout.patch,
-            queries=tokens,
-            keys=tokens,
-        )
-        for i, block in enumerate(module.blocks)
-    ]
+    return token_attention.of_blocks(
+        module,
+        blocks.token_layout(module),
+        lambda block, *_: partial(weights, block.attn, module.rel_pos_bias),
+    )
 
 
 def layers(module: Any) -> Layers:
     """List the layers of every block."""
     return blocks.blocks(module, blocks.token_parts(module.blocks[0]))
-
-
-def sums(module: Any, layers: Layers) -> Sums:
-    """List the two sums of every block."""
-    return blocks.two_sums(layers, "attn", "attention")
 
 
 def recognises(module: Any) -> bool:
@@ -91,7 +72,7 @@ FAMILY = Family(
     words=blocks.TOKEN_WORDS,
     recognises=recognises,
     layers=layers,
-    sums=sums,
+    sums=blocks.attention_sums,
     attention=attention_layers,
     layout=blocks.token_layout,
 )

@@ -26,7 +26,6 @@ TOKEN_WORDS = (
     *("ln2", "gate", "fc1", "act", "fc2", "out", "norm"),
 )
 """The layers of a transformer whose MLP may be gated, in forward order."""
-NO_GRID = "has tokens that form no known grid of patches"
 
 
 def inside(
@@ -65,6 +64,11 @@ def blocks(module: nn.Module, parts: Mapping[str, Tap]) -> Layers:
     if not isinstance(module.get_submodule("norm"), nn.Identity):
         found["norm"] = Tap("norm")
     return found
+
+
+def without_class_token(_: nn.Module, x: Tensor) -> Tensor:
+    """Leave out the class token of (n, tokens, width)."""
+    return x[:, 1:]
 
 
 def token_layout(module: Any) -> Layout:
@@ -106,6 +110,11 @@ def two_sums(
     return found
 
 
+def attention_sums(module: nn.Module, layers: Layers) -> Sums:
+    """List the sums of a transformer: `Family.sums` of most of them."""
+    return two_sums(layers, "attn", "attention")
+
+
 def project(attention: Any, x: Tensor) -> Tensor:
     """Compute queries, keys and values where no module gives them as one.
 
@@ -117,10 +126,15 @@ def project(attention: Any, x: Tensor) -> Tensor:
         (n, tokens, widths of q, k and v).
     """
     if attention.qkv is None:
-        each = attention.q_proj, attention.k_proj, attention.v_proj
-        return torch.cat([part(x) for part in each], -1)
+        return separately(attention, x)
     bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
     return linear(x, attention.qkv.weight, bias)
+
+
+def separately(attention: Any, x: Tensor) -> Tensor:
+    """Compute what `project` does by the attention's three projections."""
+    each = attention.q_proj, attention.k_proj, attention.v_proj
+    return torch.cat([part(x) for part in each], -1)
 
 
 def qkv(attention: Any, path: str) -> Tap:

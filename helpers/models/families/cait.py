@@ -14,15 +14,13 @@ from typing import Any
 from timm.models.cait import Cait, LayerScaleBlock, TalkingHeadAttn
 from torch import Tensor, nn
 
-from helpers.models.families import blocks
+from helpers.models.families import blocks, token_attention
 from helpers.models.families.family import (
     AttentionLayer,
     Family,
     Layers,
     Layout,
-    Sums,
     Tap,
-    patches_after,
     split_heads,
 )
 
@@ -45,32 +43,15 @@ def weights(attention: Any, qkv: Tensor) -> Tensor:
 
 def attention_layers(module: Any) -> list[AttentionLayer] | str:
     """Read the attention of every block of patches."""
-    embed = module.patch_embed
-    tokens = patches_after(0, embed.grid_size)
-    return [
-        AttentionLayer(
-            f"blocks.{i}.heads",
-            Tap(f"blocks.{i}.attn.qkv"),
-            block.attn.num_heads,
-            partial(weights, block.attn),
-            tuple(embed.grid_size),
-            tuple(embed.patch_size),
-            queries=tokens,
-            keys=tokens,
-        )
-        for i, block in enumerate(module.blocks)
-    ]
+    return token_attention.of_blocks(
+        module, layout(module), lambda block, *_: partial(weights, block.attn)
+    )
 
 
 def scaled(block: Any, name: str, _: nn.Module, x: Tensor) -> Tensor:
     """Multiply a branch by its LayerScale, a parameter of the block."""
     found: Tensor = getattr(block, name) * x
     return found
-
-
-def without_class_token(_: nn.Module, x: Tensor) -> Tensor:
-    """Leave out the token that joined last."""
-    return x[:, 1:]
 
 
 def layers(module: Any) -> Layers:
@@ -89,18 +70,13 @@ def layers(module: Any) -> Layers:
             "fc2": Tap("mlp", read=partial(scaled, block, "gamma_2")),
         }
         found |= blocks.inside(module, f"blocks.{i}", f"blocks.{i}", parts)
-    return found | {"norm": Tap("norm", read=without_class_token)}
+    return found | {"norm": Tap("norm", read=blocks.without_class_token)}
 
 
 def layout(module: Any) -> Layout:
     """Find the patches; there is no class token among them."""
     embed = module.patch_embed
     return Layout(0, False, tuple(embed.grid_size), tuple(embed.patch_size))
-
-
-def sums(module: Any, layers: Layers) -> Sums:
-    """List the two sums of every block."""
-    return blocks.two_sums(layers, "attn", "attention")
 
 
 FAMILY = Family(
@@ -115,7 +91,7 @@ FAMILY = Family(
         )
     ),
     layers=layers,
-    sums=sums,
+    sums=blocks.attention_sums,
     attention=attention_layers,
     layout=layout,
 )

@@ -17,14 +17,13 @@ from timm.layers import AttentionRope, apply_rot_embed_cat
 from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor
 
-from helpers.models.families import blocks
+from helpers.models.families import blocks, token_attention
 from helpers.models.families.family import (
     AttentionLayer,
     Family,
     Grid,
     Layers,
     Sums,
-    patches_after,
     softmax,
 )
 
@@ -56,39 +55,24 @@ def weights(
         angles = rope.get_embed(shape=list(grid))
         if angles.ndim == 4:  # mixed RoPE: (blocks, heads, patches, 2 * d)
             angles = angles[block]
-        first, half = attention.num_prefix_tokens, attention.rotate_half
-        q, k = (
-            torch.cat(
-                [
-                    x[:, :, :first],
-                    apply_rot_embed_cat(x[:, :, first:], angles, half=half),
-                ],
-                2,
-            )
-            for x in (q, k)
+        rotate = partial(
+            apply_rot_embed_cat, emb=angles, half=attention.rotate_half
+        )
+        q, k = token_attention.rotate_patches(
+            q, k, attention.num_prefix_tokens, rotate
         )
     return softmax(q, k.repeat_interleave(groups, 1), attention.scale)
 
 
 def attention_layers(module: Any) -> list[AttentionLayer] | str:
     """Read the attention of every block."""
-    layout = blocks.token_layout(module)
-    if layout.grid is None or layout.patch is None:
-        return blocks.NO_GRID
-    tokens = patches_after(layout.prefix_tokens, layout.grid)
-    return [
-        AttentionLayer(
-            f"blocks.{i}.heads",
-            blocks.qkv(block.attn, f"blocks.{i}.attn"),
-            block.attn.num_heads,
-            partial(weights, block.attn, module.rope, layout.grid, i),
-            layout.grid,
-            layout.patch,
-            queries=tokens,
-            keys=tokens,
-        )
-        for i, block in enumerate(module.blocks)
-    ]
+    return token_attention.of_blocks(
+        module,
+        blocks.token_layout(module),
+        lambda block, i, grid: partial(
+            weights, block.attn, module.rope, grid, i
+        ),
+    )
 
 
 def layers(module: Any) -> Layers:

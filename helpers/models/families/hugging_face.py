@@ -16,7 +16,7 @@ import torch
 from timm.layers import apply_rot_embed_cat
 from torch import Tensor, nn
 
-from helpers.models.families import blocks
+from helpers.models.families import blocks, token_attention
 from helpers.models.families.family import (
     AttentionLayer,
     Family,
@@ -25,7 +25,6 @@ from helpers.models.families.family import (
     Layout,
     Sums,
     Tap,
-    patches_after,
     softmax,
     split_heads,
 )
@@ -85,16 +84,11 @@ def recognises(module: Any) -> bool:
     )
 
 
-def _project(attention: Any, x: Tensor) -> Tensor:
-    each = attention.q_proj, attention.k_proj, attention.v_proj
-    return torch.cat([part(x) for part in each], -1)
-
-
 def _qkv(block: nn.Module, path: str) -> Tap:
     attention = getattr(block, _name("attention", block))
 
     def read(_: nn.Module, x: Tensor) -> Tensor:
-        return _project(attention, x)
+        return blocks.separately(attention, x)
 
     return Tap(f"{path}{_name('ln1', block)}", read=read)
 
@@ -173,42 +167,28 @@ def weights(rope: Any, size: Grid, heads: int, qkv: Tensor) -> Tensor:
     if rope is not None:
         cos, sin = rope(torch.zeros(1, 3, *size, device=q.device))
         angles = torch.cat([sin, cos], -1)
-        first = q.shape[2] - len(angles)
-        q, k = (
-            torch.cat(
-                [
-                    x[:, :, :first],
-                    apply_rot_embed_cat(x[:, :, first:], angles, half=True),
-                ],
-                2,
-            )
-            for x in (q, k)
+        rotate = partial(apply_rot_embed_cat, emb=angles, half=True)
+        q, k = token_attention.rotate_patches(
+            q, k, q.shape[2] - len(angles), rotate
         )
     return softmax(q, k, q.shape[-1] ** -0.5)
 
 
 def attention_layers(module: Any) -> list[AttentionLayer] | str:
     """Read the attention of every block."""
-    shape, (path, each) = layout(module), _list(module)
-    if shape.grid is None or shape.patch is None:
-        return blocks.NO_GRID
+    path, each = _list(module)
     heads = module.config.num_attention_heads
-    tokens = patches_after(shape.prefix_tokens, shape.grid)
     rope = getattr(module, "rope_embeddings", None)
-    size = module.pretrained_cfg["input_size"][1:]
-    return [
-        AttentionLayer(
-            f"blocks.{i}.heads",
-            _qkv(block, f"{path}.{i}."),
-            heads,
-            partial(weights, rope, size, heads),
-            shape.grid,
-            shape.patch,
-            queries=tokens,
-            keys=tokens,
-        )
-        for i, block in enumerate(each.children())
-    ]
+    read = partial(
+        weights, rope, module.pretrained_cfg["input_size"][1:], heads
+    )
+    return token_attention.on_one_grid(
+        layout(module),
+        (
+            (_qkv(block, f"{path}.{i}."), heads, read)
+            for i, block in enumerate(each.children())
+        ),
+    )
 
 
 FAMILY = Family(

@@ -14,14 +14,12 @@ from timm.models.eva import EvaAttention, EvaBlock
 from timm.models.naflexvit import NaFlexVit
 from timm.models.vision_transformer import Attention, Block
 
-from helpers.models.families import blocks, eva, vit
+from helpers.models.families import blocks, eva, token_attention, vit
 from helpers.models.families.family import (
     AttentionLayer,
     Family,
     Layers,
     Layout,
-    Sums,
-    patches_after,
 )
 
 
@@ -40,25 +38,15 @@ def layout(module: Any) -> Layout:
 
 def attention_layers(module: Any) -> list[AttentionLayer] | str:
     """Read the attention of every block."""
-    shape = layout(module)
-    if shape.grid is None or shape.patch is None:
-        return blocks.NO_GRID
-    tokens = patches_after(shape.prefix_tokens, shape.grid)
-    return [
-        AttentionLayer(
-            f"blocks.{i}.heads",
-            blocks.qkv(block.attn, f"blocks.{i}.attn"),
-            block.attn.num_heads,
+    return token_attention.of_blocks(
+        module,
+        layout(module),
+        lambda block, i, grid: (
             partial(vit.weights, block.attn)
             if type(block) is Block
-            else partial(eva.weights, block.attn, module.rope, shape.grid, i),
-            shape.grid,
-            shape.patch,
-            queries=tokens,
-            keys=tokens,
-        )
-        for i, block in enumerate(module.blocks)
-    ]
+            else partial(eva.weights, block.attn, module.rope, grid, i)
+        ),
+    )
 
 
 def layers(module: Any) -> Layers:
@@ -66,11 +54,6 @@ def layers(module: Any) -> Layers:
     plain = type(module.blocks[0]) is Block
     parts = vit.PARTS if plain else blocks.token_parts(module.blocks[0])
     return blocks.blocks(module, parts)
-
-
-def sums(module: Any, layers: Layers) -> Sums:
-    """List the two sums of every block."""
-    return blocks.two_sums(layers, "attn", "attention")
 
 
 def recognises(module: Any) -> bool:
@@ -86,7 +69,7 @@ FAMILY = Family(
     words=blocks.TOKEN_WORDS,
     recognises=recognises,
     layers=layers,
-    sums=sums,
+    sums=blocks.attention_sums,
     attention=attention_layers,
     layout=layout,
 )

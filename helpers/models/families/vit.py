@@ -13,14 +13,12 @@ from timm.models import VisionTransformer
 from timm.models.vision_transformer import Attention, Block
 from torch import Tensor
 
-from helpers.models.families import blocks
+from helpers.models.families import blocks, token_attention
 from helpers.models.families.family import (
     AttentionLayer,
     Family,
     Layers,
-    Sums,
     Tap,
-    patches_after,
     softmax,
     split_heads,
 )
@@ -67,23 +65,11 @@ def attention_layers(module: Any) -> list[AttentionLayer] | str:
             f"has an attention ({', '.join(sorted(changed))}) that may depend "
             "on more than its queries and keys"
         )
-    layout = blocks.token_layout(module)
-    if layout.grid is None or layout.patch is None:
-        return blocks.NO_GRID
-    tokens = patches_after(layout.prefix_tokens, layout.grid)
-    return [
-        AttentionLayer(
-            f"blocks.{i}.heads",
-            Tap(f"blocks.{i}.attn.qkv"),
-            block.attn.num_heads,
-            partial(weights, block.attn),
-            layout.grid,
-            layout.patch,
-            queries=tokens,
-            keys=tokens,
-        )
-        for i, block in enumerate(module.blocks)
-    ]
+    return token_attention.of_blocks(
+        module,
+        blocks.token_layout(module),
+        lambda block, *_: partial(weights, block.attn),
+    )
 
 
 def recognises(module: Any) -> bool:
@@ -98,17 +84,12 @@ def layers(module: Any) -> Layers:
     return blocks.blocks(module, PARTS)
 
 
-def sums(module: Any, layers: Layers) -> Sums:
-    """List the two sums of every block."""
-    return blocks.two_sums(layers, "attn", "attention")
-
-
 FAMILY = Family(
     name="vit",
     words=("embed", *PARTS, "out", "norm"),
     recognises=recognises,
     layers=layers,
-    sums=sums,
+    sums=blocks.attention_sums,
     attention=attention_layers,
     layout=blocks.token_layout,
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 from timm.models.xcit import XCABlock, Xcit
-from torch import Tensor, nn
 
 from helpers.models.families import blocks
 from helpers.models.families.family import (
@@ -41,14 +40,10 @@ PARTS = {
 }
 
 
-def _without_class_token(_: nn.Module, x: Tensor) -> Tensor:
-    return x[:, 1:]
-
-
 def layers(module: Any) -> Layers:
     """List the layers of every block of patches."""
     found = blocks.blocks(module, PARTS)
-    return found | {"norm": Tap("norm", read=_without_class_token)}
+    return found | {"norm": Tap("norm", read=blocks.without_class_token)}
 
 
 def layout(module: Any) -> Layout:

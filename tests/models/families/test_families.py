@@ -10,7 +10,7 @@ from helpers.models.families import recognition
 from helpers.runtime.paths import checkout
 from tests.models.families import checks
 
-SHARED = {"__init__", "family", "blocks", "recognition"}
+SHARED = {"__init__", "family", "blocks", "recognition", "token_attention"}
 
 
 def test_every_file_is_a_family_that_is_asked() -> None:
