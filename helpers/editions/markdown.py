@@ -16,29 +16,14 @@ ADMONITIONS = {
     "note", "tip", "hint", "important", "warning", "caution", "attention",
     "danger", "error", "seealso",
 }  # fmt: skip
-TITLED = {"admonition", "dropdown", "margin", "sidebar", "topic"}
-CONTAINERS = {
-    "tab-set", "tab-item", "grid", "grid-item", "grid-item-card", "card",
-    "div", "toggle",
-}  # fmt: skip
-OTHERS = {
-    "math", "figure", "image", "bibliography", "tableofcontents",
-    "code-block", "code", "epigraph", "glossary",
-}  # fmt: skip
-ROLES = {
-    "cite", "cite:p", "cite:t", "eq", "doc", "ref", "numref", "term",
-    "math", "sub", "sup", "abbr", "kbd",
-}  # fmt: skip
+OTHERS = {"dropdown", "div"}
+ROLES = {"cite", "cite:p", "cite:t"}
 
 _OPEN = re.compile(r"^\s*(:{3,}|`{3,})\{([\w-]+)\}\s*(.*)$")
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})(?!\{)")
-_OPTION = re.compile(r"^\s*:([\w-]+):\s*(.*)$")
+_OPTION = re.compile(r"^\s*:[\w-]+:")
 _ROLE = re.compile(r"(?<!`)\{([\w:-]+)\}`([^`]+)`")
 _TARGET = re.compile(r"^\([\w:.-]+\)=\s*$")
-_LABELLED = re.compile(
-    r"\$\$((?:(?!\$\$).)+)\$\$ *\(([\w:.-]+)\)[ \t]*$", re.DOTALL | re.M
-)
-_LABEL = re.compile(r"^\$\$.*\(([\w:.-]+)\)[ \t]*$|^:label: *(\S+)$", re.M)
 _LINK = re.compile(r"\[([^\]]*)\]\(([\w./-]+)\.md(#[\w-]+)?\)")
 
 
@@ -46,16 +31,13 @@ class Plain:
     """Rewriter of one page's prose.
 
     Args:
-        page: the MyST source; links are resolved against its folder and its
-            labelled equations are numbered in order.
+        page: the MyST source; links are resolved against its folder.
         bibliography: the BibTeX file that citations are read from.
     """
 
     def __init__(self, page: Path, bibliography: Path) -> None:
         self._folder = page.parent
         self._bibliography = bibliography
-        labels = [a or b for a, b in _LABEL.findall(page.read_text("utf-8"))]
-        self._equations = {label: n for n, label in enumerate(labels, 1)}
 
     def __call__(self, text: str) -> str:
         """Return MyST `text` as plain Markdown."""
@@ -92,79 +74,30 @@ class Plain:
 
     def _directive(self, name: str, title: str, body: list[str]) -> str:
         """Rewrite one directive with its title and body lines."""
-        options = {}
-        while body and (option := _OPTION.match(body[0])):
-            options[option[1]] = option[2]
+        while body and _OPTION.match(body[0]):
             body = body[1:]
-        text = "\n".join(body).strip("\n")
+        if name == "div":  # its title is a class of the style sheet
+            return self._blocks(body)
         if name == "dropdown":
             head = f"<details><summary>{self._inline(title)}</summary>"
             return f"{head}\n\n{self._blocks(body)}\n\n</details>"
-        if name in ADMONITIONS | TITLED:
-            head = self._inline(title) if name in TITLED else ""
-            if name in ADMONITIONS:
-                body = [title, *body] if title else body
-            head = f"**{head or name.capitalize()}**"
-            inner = f"{head}\n\n{self._blocks(body)}".rstrip()
-            return "\n".join(f"> {row}".rstrip() for row in inner.split("\n"))
-        if name in CONTAINERS:
-            named = title and name not in ("grid", "div")
-            head = f"**{self._inline(title)}**\n\n" if named else ""
-            return head + self._blocks(body)
-        match name:
-            case "math":
-                label = options.get("label", "")
-                number = self._equations.get(label)
-                tag = f" \\tag{{{number}}}" if number else ""
-                return f"$$\n{text}{tag}\n$$"
-            case "figure" | "image":
-                caption = options.get("alt") or " ".join(text.split())
-                return f"![{caption}]({title})"
-            case "code-block" | "code":
-                return f"```{title}\n{text}\n```"
-            case "epigraph" | "glossary":
-                return self._blocks(body)
-            case "bibliography" | "tableofcontents":
-                return ""
-        valid = ADMONITIONS | TITLED | CONTAINERS | OTHERS
-        raise unknown("directive", name, sorted(valid))
+        if name not in ADMONITIONS:
+            raise unknown("directive", name, sorted(ADMONITIONS | OTHERS))
+        body = [title, *body] if title else body
+        inner = f"**{name.capitalize()}**\n\n{self._blocks(body)}".rstrip()
+        return "\n".join(f"> {row}".rstrip() for row in inner.split("\n"))
 
     def _inline(self, text: str) -> str:
-        """Rewrite roles, labelled equations and links between pages."""
-        text = _LABELLED.sub(self._numbered, text)
+        """Rewrite roles and links between pages."""
         text = _ROLE.sub(lambda m: self._role(m[1], m[2]), text)
         return _LINK.sub(self._link, text)
 
-    def _numbered(self, match: re.Match[str]) -> str:
-        body = match[1].rstrip()
-        number = self._equations.get(match[2])
-        tag = f" \\tag{{{number}}}" if number else ""
-        return f"$${body}{tag}\n$$" if "\n" in body else f"$${body}{tag}$$"
-
     def _role(self, name: str, content: str) -> str:
         """Rewrite one role, `{name}`content``."""
-        given = re.fullmatch(r"(.+?)\s*<([^<>]+)>", content, re.DOTALL)
-        shown, target = (given[1], given[2]) if given else ("", content)
-        match name:
-            case "cite" | "cite:p" | "cite:t":
-                keys = [key.strip() for key in content.split(",")]
-                return self._cite(keys, textual=name == "cite:t")
-            case "eq":
-                return f"({self._equations.get(target, target)})"
-            case "doc":
-                shown = shown or self._title(target)
-                return f"[{shown}]({target.lstrip('/')}.ipynb)"
-            case "ref" | "numref" | "term":
-                return shown or target
-            case "math":
-                return f"${content}$"
-            case "sub" | "sup":
-                return f"<{name}>{content}</{name}>"
-            case "abbr":
-                return content.split("(")[0].strip()
-            case "kbd":
-                return f"`{content}`"
-        raise unknown("role", name, sorted(ROLES))
+        if name not in ROLES:
+            raise unknown("role", name, sorted(ROLES))
+        keys = [key.strip() for key in content.split(",")]
+        return self._cite(keys, textual=name == "cite:t")
 
     def _link(self, match: re.Match[str]) -> str:
         """Point a link to a page at its notebook, if it has one."""

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from helpers.features.arguments import checked
-from helpers.features.layer_selection import depth, names
-from helpers.features.record import record
+from helpers.features.layer_selection import depth
+from helpers.features.pooled import pooled
 from helpers.runtime.arrays import Bools, Floats
 
 if TYPE_CHECKING:
@@ -171,22 +171,14 @@ def measure(
     Raises:
         ValueError: unknown layers, or a layer without token positions.
     """
-    wanted = names(model, layers)
-    kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
-    with record(model, layers, "each", _reduce) as tape:
-        for _, (x,) in images.batches(model, batch_size=batch_size):
-            model(x)
-            for name in wanted:
-                kept[name].append(tape[name])
-    found = {
-        name: torch.cat(parts).double().numpy() for name, parts in kept.items()
-    }
+    kept = pooled(model, images, layers, ["each"], batch_size, _reduce)
+    found = {name: x.double().numpy() for (name, _), x in kept.items()}
     return TokenNorms(
         each={name: x[:, 4:] for name, x in found.items()},
         magnitudes={name: x[:, :4] for name, x in found.items()},
         prefix=model.prefix_tokens if model.grid else 0,
         class_token=model.has_class_token,
-        depths={name: depth(model, name) for name in wanted},
+        depths={name: depth(model, name) for name in found},
         settings={
             "model": model.spec,
             "images": images.spec,
