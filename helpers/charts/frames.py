@@ -34,8 +34,6 @@ def frames(
     *,
     description: str,
     choose: str,
-    value: str = "field",
-    caption: str = "layer",
     title: str = "",
     facet: str | None = None,
 ) -> Any:
@@ -45,13 +43,12 @@ def frames(
     a thousandth of it, or less.
 
     Args:
-        table: one row per map.
+        table: one row per map: `field`, an array (h, w) of numbers >= 0, of
+            which one of more than 64 cells a side is averaged down, and
+            `layer`, the words that stand below it.
         description: what the pictures show, in a sentence, for screen
             readers.
         choose: column whose value the reader chooses.
-        value: column of maps, arrays (h, w) of numbers >= 0. A map of more
-            than 64 cells a side is averaged down.
-        caption: column of words that stand below each map.
         title: chart title.
         facet: column with one panel per value.
 
@@ -61,10 +58,12 @@ def frames(
     Raises:
         ValueError: as `charts.heatmap`, or a map that is no such array.
     """
-    data = encodings.data(table, description, [value, caption, facet, choose])
+    data = encodings.data(
+        table, description, ["field", "layer", facet, choose]
+    )
     encodings.single(data, [facet, choose])
-    maps = [_checked(field) for field in data[value]]
-    data[value] = [png(_coloured(field)) for field in maps]
+    maps = [_checked(field) for field in data["field"]]
+    data["field"] = [png(_coloured(field)) for field in maps]
     shape = maps[0].shape
     base = alt.Chart()
     picture = base.mark_image(aspect=False, smooth=False, aria=False).encode(
@@ -72,13 +71,13 @@ def frames(
         alt.Y(datum=0, type="quantitative", scale=_UNIT, axis=None),
         alt.X2(datum=1),
         alt.Y2(datum=1),
-        url=alt.Url(field=value, type="nominal"),
-        tooltip=[alt.Tooltip(field=caption, title=encodings.words(caption))],
+        url="field:N",
+        tooltip=[alt.Tooltip("layer:N", title="layer")],
     )
     words = base.mark_text(align="left", baseline="top", dy=6).encode(
         alt.X(datum=0, type="quantitative", scale=_UNIT, axis=None),
         alt.Y(datum=0, type="quantitative", scale=_UNIT, axis=None),
-        text=alt.Text(field=caption, type="nominal"),
+        text="layer:N",
     )
     chart = alt.layer(picture, words).properties(
         width=PANEL, height=round(PANEL * shape[0] / shape[1])

@@ -14,7 +14,7 @@ import pandas as pd
 import helpers.charts.encodings as encodings
 from helpers.charts.encodings import Range
 from helpers.charts.panels import finish
-from helpers.charts.theme import DIVERGING, PANEL, SEQUENTIAL
+from helpers.charts.theme import DIVERGING, MARKED, PANEL, SEQUENTIAL
 
 WIDTH = 420
 
@@ -97,7 +97,7 @@ def heatmap(
         alt.Color(
             field=value, type="quantitative", scale=scale, legend=legend
         ),
-        stroke=alt.when(pointed).then(alt.value("#f41c72")),
+        stroke=alt.when(pointed).then(alt.value(MARKED)),
         strokeWidth=alt.value(2),
     )
     layers, notes = [cells.add_params(pointed)], []

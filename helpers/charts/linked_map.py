@@ -18,12 +18,12 @@ from PIL import Image
 import helpers.charts.encodings as encodings
 from helpers.charts.panels import finish
 from helpers.charts.pictures import address
-from helpers.charts.theme import SEQUENTIAL
+from helpers.charts.theme import MARKED, SEQUENTIAL
 
+X, Y, CKA = "layer_x", "layer_y", "cka"
 WIDTH = 420
 BYTES_AT_MOST = 300_000
 SIDES = (64, 48, 32, 24)  # of a picture in pixels: the largest that fits
-MARKED = "#f41c72"
 MARGIN = 0.11  # room for the names of the rows; the map is 1 wide
 LABEL = 0.05  # height of a line of text
 
@@ -34,31 +34,26 @@ def linked_map(
     pictures: Mapping[int, Image.Image],
     *,
     description: str,
-    x: str = "layer_x",
-    y: str = "layer_y",
-    value: str = "cka",
     title: str = "",
     x_title: str = "layer",
     y_title: str = "layer",
-    value_title: str = "CKA",
 ) -> Any:
     """Draw a map that shows the examples of the cell chosen.
 
     Args:
-        table: one row per cell.
-        examples: one row per cell and picture: `x`, `y`, `side` (a word, one
-            row of pictures each), `rank` (from 1), `image` (a key of
-            `pictures`) and `contribution`.
+        table: one row per cell, as `Comparison.table` writes it: the levels
+            of `layer_x` are the columns of the map, those of `layer_y` its
+            rows, the first at the bottom; `cka` is in [0, 1], NaN means
+            undefined.
+        examples: one row per cell and picture: `layer_x`, `layer_y`, `side`
+            (a word, one row of pictures each), `rank` (from 1), `image` (a
+            key of `pictures`) and `contribution`.
         pictures: the images that are shown, by their keys; shrunk until the
             chart has at most 300 kB.
         description: what the chart shows, in a sentence, for screen readers.
-        x: column whose levels are the columns of the map.
-        y: column whose levels are its rows, the first at the bottom.
-        value: column of numbers in [0, 1]; NaN means undefined.
         title: chart title.
         x_title: what the columns are, in words.
         y_title: what the rows are.
-        value_title: what the numbers are.
 
     Returns:
         An Altair chart.
@@ -67,17 +62,17 @@ def linked_map(
         ValueError: as `charts.heatmap`; a picture that is missing, or too
             many of them for 300 kB.
     """
-    cells = encodings.data(table, description, [x, y, value])
-    encodings.single(cells, [x, y])
-    wanted = [x, y, "side", "rank", "image", "contribution"]
+    cells = encodings.data(table, description, [X, Y, CKA])
+    encodings.single(cells, [X, Y])
+    wanted = [X, Y, "side", "rank", "image", "contribution"]
     shown = encodings.data(examples, description, wanted)
-    encodings.single(shown, [x, y, "side", "rank"])
-    columns, rows = (list(dict.fromkeys(cells[side])) for side in (x, y))
+    encodings.single(shown, [X, Y, "side", "rank"])
+    columns, rows = (list(dict.fromkeys(cells[side])) for side in (X, Y))
     wide, tall = 1 / len(columns), max(0.3, min(1.4, len(rows) / len(columns)))
     place = dict(zip(rows, range(len(rows)), strict=True))
     cells = cells.assign(
-        _x=cells[x].map({c: i * wide for i, c in enumerate(columns)}),
-        _y=tall - (cells[y].map(place) + 1) * tall / len(rows),
+        _x=cells[X].map({c: i * wide for i, c in enumerate(columns)}),
+        _y=tall - (cells[Y].map(place) + 1) * tall / len(rows),
     )
     sides = list(dict.fromkeys(shown.side))
     across = int(shown["rank"].max())
@@ -97,17 +92,17 @@ def linked_map(
         key="image",
         fields=["url"],
     )
-    first = {x: columns[len(columns) // 2], y: rows[len(rows) // 2]}
+    first = {X: columns[len(columns) // 2], Y: rows[len(rows) // 2]}
     cell = alt.selection_point(
         name="cell",
-        fields=[y, x],
+        fields=[Y, X],
         on="rect:click",
         clear=False,
         toggle=False,
         value=[first],
         bind={
-            y: alt.binding_select(options=rows, name=y_title),
-            x: alt.binding_select(options=columns, name=x_title),
+            Y: alt.binding_select(options=rows, name=y_title),
+            X: alt.binding_select(options=columns, name=x_title),
         },
     )
     across_scale = alt.Scale(domain=[-MARGIN, 1], nice=False)
@@ -115,17 +110,16 @@ def linked_map(
     at_x = alt.X("_x:Q", axis=None, scale=across_scale)
     at_y = alt.Y("_y:Q", axis=None, scale=down_scale)
     colour = alt.Color(
-        field=value,
+        field=CKA,
         type="quantitative",
         scale=alt.Scale(domain=[0, 1], scheme=SEQUENTIAL, clamp=True),
-        legend=alt.Legend(title=value_title, gradientLength=200),
+        legend=alt.Legend(title="CKA", gradientLength=200),
     )
     square = alt.Chart().transform_calculate(
         _x2=f"datum._x + {wide}", _y2=f"datum._y + {tall / len(rows)}"
     )
     square = square.encode(at_x, at_y, x2="_x2:Q", y2="_y2:Q")
-    tips = {x: x_title, y: y_title, value: value_title}
-    tips_of = encodings.tips(cells, tips)
+    tips_of = encodings.tips(cells, {X: x_title, Y: y_title, CKA: "CKA"})
     map_ = square.mark_rect(aria=False, cursor="pointer").encode(
         colour, tooltip=tips_of
     )
@@ -153,12 +147,10 @@ def linked_map(
         at_x, at_y, text=alt.Text("contribution:Q", format="+.2~g")
     )
     says = alt.Chart().transform_filter({"param": "cell", "empty": False})
-    at, up, number = (f"datum[{json.dumps(name)}]" for name in (x, y, value))
-    known = f"{number} === null ? 'undefined' : format({number}, '.2f')"
+    known = "datum.cka === null ? 'undefined' : format(datum.cka, '.2f')"
     says = says.transform_calculate(
-        _says=f"{json.dumps(y_title + ' ')} + {up} + "
-        f"{json.dumps(f', {x_title} ')} + {at} + "
-        f"{json.dumps(f': {value_title} ')} + ({known})"
+        _says=f"{json.dumps(y_title + ' ')} + datum.layer_y + "
+        f"{json.dumps(f', {x_title} ')} + datum.layer_x + ': CKA ' + ({known})"
     )
     says = says.mark_text(align="left", fontWeight=600).encode(
         alt.XDatum(-MARGIN, axis=None, scale=across_scale),

@@ -13,17 +13,18 @@ import altair as alt
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 import helpers.charts.encodings as encodings
 from helpers.charts.panels import finish
 from helpers.charts.pictures import address
+from helpers.charts.theme import MARKED
 from helpers.runtime.errors import unknown
 
 SIDE = 92  # of a picture on the page, in CSS pixels
 SIDE_AT_MOST = 128  # of a picture in the file
 DARKEST = 0.9  # opacity of the veil where a map is 0
-OUTLINE = (244, 28, 114, 255)
+OUTLINE = (*ImageColor.getrgb(MARKED), 255)
 OUTLINED = 8  # pixels of a patch in the picture that outlines one
 PICTURE = "_picture"
 

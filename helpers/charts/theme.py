@@ -22,6 +22,7 @@ WORDS_AT_LEAST = 4
 PANEL = 270
 SEQUENTIAL = "viridis"
 DIVERGING = "purpleorange"
+MARKED = "#f41c72"
 LOOKS: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_suffix(".yaml").read_text("utf-8")
 )

@@ -11,13 +11,12 @@ import pandas as pd
 
 import helpers.charts.encodings as encodings
 from helpers.charts.panels import finish
-from helpers.charts.theme import SEQUENTIAL
+from helpers.charts.theme import MARKED, SEQUENTIAL
 
 SIDE = 264  # width of a grid in pixels, a multiple of many counts
 GAP = 0.125  # between the grids; a grid is 1 wide
 HEAD = 0.125  # room above them for a line of text, or of buttons
 TITLES = ("point at a token", "its map over the patches")
-MARKED = "#f41c72"
 
 AT = {
     "_at": "datum._token - datum._prefix",
@@ -71,7 +70,6 @@ def token_maps(
     table: pd.DataFrame,
     *,
     description: str,
-    value: str = "cka",
     title: str = "",
     own_scale: bool = False,
     choose: str | None = None,
@@ -87,10 +85,10 @@ def token_maps(
     Args:
         table: one row per token and patch, with the columns `token` (a name),
             `token_row` and `token_column` (missing for tokens that stand at
-            no patch), `row` and `column`, places counted from 0.
+            no patch), `row` and `column`, places counted from 0, and `cka`,
+            in colours from 0 to the largest; NaN means undefined and bears a
+            cross.
         description: what the chart shows, in a sentence, for screen readers.
-        value: column of CKA, in colours from 0 to the largest; NaN means
-            undefined and bears a cross.
         title: chart title.
         own_scale: whether the colours of each choice end at its own largest
             value, for maps of very different strength.
@@ -104,11 +102,11 @@ def token_maps(
             the table has no or too many rows, or the description is too
             short.
     """
-    columns = ["token", "token_row", "token_column", "row", "column"]
-    kept = encodings.data(table, description, [*columns, value, choose])
+    columns = ["token", "token_row", "token_column", "row", "column", "cka"]
+    kept = encodings.data(table, description, [*columns, choose])
     encodings.single(kept, ["token", "row", "column", choose])
     maps = [m for _, m in kept.groupby(choose, sort=False)] if choose else []
-    data = pd.concat([_numbered(m, value, choose) for m in maps or [kept]])
+    data = pd.concat([_numbered(m, choose) for m in maps or [kept]])
     wide, tall = 2 + GAP, float((data["_rows"] / data["_columns"]).max())
     top = HEAD * (2 if data["_prefix"].any() else 1)
     x = alt.X("_x:Q", axis=None, scale=alt.Scale(domain=[0, wide]))
@@ -184,9 +182,7 @@ def token_maps(
     return finish(chart, data, description, [title], None, choose)
 
 
-def _numbered(
-    one: pd.DataFrame, value: str, choose: str | None
-) -> pd.DataFrame:
+def _numbered(one: pd.DataFrame, choose: str | None) -> pd.DataFrame:
     """Number the tokens and patches of one map, to store it in less room."""
     rows, columns = (int(one[side].max()) + 1 for side in ("row", "column"))
     tokens = one.drop_duplicates("token")
@@ -209,6 +205,6 @@ def _numbered(
             "_rows": rows,
             "_columns": columns,
             "_prefix": len(numbers),
-            "_value": one[value].round(3),
+            "_value": one.cka.round(3),
         }
     )

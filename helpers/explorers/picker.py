@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from helpers.charts.theme import MARKED
 from helpers.features.token_grid import Positions
 
 SIDE = 256  # width of the picture in CSS pixels
-MARK = "2px solid #f41c72"
+MARK = f"2px solid {MARKED}"
 CLASS_TOKEN = "class token"
 
 
