@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,8 @@ class PatchesForm(OneModel):
     def draw(self, result: Any) -> tuple[pd.DataFrame, Any]:
         """Draw the maps of the patch chosen."""
         model, maps = self.chosen, result[self.layer.value]
-        one = _only(self.images, self.image.value - 1)
+        i = self.image.value - 1
+        one = self.images.part(slice(i, i + 1))
         (picture,) = one.seen_by(model)
         at = choose(maps.settings["whole_grid"], maps.cka.shape[1])
         patch = self.picker.show(picture, at, model.has_class_token)
@@ -104,16 +104,6 @@ class PatchesForm(OneModel):
             self._weights[asked] = found[:, 0]
         heads: Floats = self._weights[asked][int(block[1])]
         return heads
-
-
-def _only(images: Images, i: int) -> Images:
-    """Return the set that holds image i alone."""
-    return replace(
-        images,
-        index=images.index[[i]],
-        labels=images.labels[[i]],
-        targets={name: y[[i]] for name, y in images.targets.items()},
-    )
 
 
 def _highest(values: Floats) -> str:
