@@ -128,21 +128,6 @@ def between(layer: AttentionLayer) -> tuple[Floats, float]:
     return np.where(keys[kept] < 0, 0, own), float(apart.mean())
 
 
-def patch_distances(grid: Grid, patch: Grid) -> Floats:
-    """Measure how far patches lie apart.
-
-    Args:
-        grid: patches (down, across).
-        patch: size of a patch in pixels (height, width).
-
-    Returns:
-        (patches, patches) Euclidean distances of their centres in pixels.
-    """
-    places = _centres(grid, patch)
-    apart: Floats = np.linalg.norm(places[:, None] - places, axis=-1)
-    return apart
-
-
 def _centres(grid: Grid, patch: Sequence[float] | Floats) -> Floats:
     """Place the centres of patches: (patches, 2) pixels down and across."""
     places: Floats = (np.indices(grid).reshape(2, -1).T + 0.5) * np.asarray(

@@ -10,6 +10,7 @@ from torch import nn
 from helpers import images, models
 from helpers.measures import attention, attention_distance, attention_weights
 from helpers.models.families import vit as vit_family
+from helpers.models.families.family import AttentionLayer, Tap
 
 VITS = {
     "plain": ("vit_tiny_patch16_224", {"img_size": 64}),
@@ -117,8 +118,14 @@ def test_fused_or_not_is_the_same(scenes):
     [((14, 14), 16, 116.5), ((7, 7), 32, 115.5), ((16, 16), 14, 116.6)],
 )
 def test_even_attention_has_the_known_distance(grid, patch, pixels):
-    mean = attention_distance.patch_distances(grid, (patch, patch)).mean()
-    assert mean == pytest.approx(pixels, abs=0.05)
+    tokens = torch.arange(grid[0] * grid[1])
+    layer = AttentionLayer(
+        *("", Tap(""), 1, torch.Tensor.float, grid, (patch, patch)),
+        queries=tokens,
+        keys=tokens,
+    )
+    apart, uniform = attention_distance.between(layer)
+    assert apart.mean() == uniform == pytest.approx(pixels, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["plain", "registers", "oblong"])
