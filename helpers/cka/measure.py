@@ -158,8 +158,7 @@ def measure_pairs(
     for engine in engines.values():
         engine.all_reduce()
     settings = {
-        "images": images.spec,
-        "split": images.split,
+        **images.settings,
         "num_images": used,
         "dropped_images": len(images) - used,
         "layers": layers,

@@ -89,9 +89,7 @@ def measure(
         depths=[depth(model, name) for name in apart],
         settings={
             "model": model.spec,
-            "images": images.spec,
-            "split": images.split,
-            "num_images": len(images),
+            **images.settings,
             "renormalise": renormalise,
         },
     )

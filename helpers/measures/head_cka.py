@@ -124,8 +124,7 @@ def measure(
         settings={
             "model_x": model.spec,
             "model_y": other.spec,
-            "images": images.spec,
-            "split": images.split,
+            **images.settings,
             "num_images": used,
             "dropped_images": len(images) - used,
             "block": number,

@@ -165,8 +165,7 @@ def heatmaps(
             pixels=pixels[at].compute(),
             settings={
                 "model": model.spec,
-                "images": images.spec,
-                "split": images.split,
+                **images.settings,
                 "num_images": used,
                 "batch_size": batch_size,
                 "whole_grid": at.whole,

@@ -179,12 +179,7 @@ def measure(
         prefix=model.prefix_tokens if model.grid else 0,
         class_token=model.has_class_token,
         depths={name: depth(model, name) for name in found},
-        settings={
-            "model": model.spec,
-            "images": images.spec,
-            "split": images.split,
-            "num_images": len(images),
-        },
+        settings={"model": model.spec, **images.settings},
     )
 
 

@@ -131,9 +131,7 @@ def fields(
         patch=patch or model.patch or (maps.shape[3] // 16,) * 2,
         settings={
             "model": model.spec,
-            "images": images.spec,
-            "split": images.split,
-            "num_images": len(images),
+            **images.settings,
             "layers": layers,
             "position": position,
             "channels": channels or "all",

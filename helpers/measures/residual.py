@@ -194,9 +194,7 @@ def measure(
     for table in (per_token, per_image):
         table.attrs = {
             "model": model.spec,
-            "images": images.spec,
-            "split": images.split,
-            "num_images": len(images),
+            **images.settings,
             "batch_size": batch_size,
             "device": str(model.device),
             "seconds": time.perf_counter() - start,

@@ -207,12 +207,7 @@ def measure(
         class_token=model.has_class_token,
         blocks=list(chosen),
         depths=[depth(model, layer.layer) for layer in order],
-        settings={
-            "model": model.spec,
-            "images": images.spec,
-            "split": images.split,
-            "num_images": len(images),
-        },
+        settings={"model": model.spec, **images.settings},
     )
 
 
