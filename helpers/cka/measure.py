@@ -29,7 +29,7 @@ from tqdm import tqdm
 import helpers.cka.streaming as streaming
 from helpers.cka.comparison import Comparison
 from helpers.cka.minibatch import MinibatchCKA
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import Tokens, depth, names
 from helpers.runtime import parallel
 
@@ -158,7 +158,7 @@ def measure_pairs(
     for engine in engines.values():
         engine.all_reduce()
     settings = {
-        **images.settings,
+        **settings_of(images),
         "num_images": used,
         "dropped_images": len(images) - used,
         "layers": layers,

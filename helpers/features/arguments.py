@@ -5,13 +5,18 @@ door, with the way to make of it what is wanted, and not by an error about a
 missing attribute after minutes of work.
 """
 
+from __future__ import annotations
+
 import inspect
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from helpers.runtime.errors import wrong_kind
+
+if TYPE_CHECKING:
+    from helpers.images.image_set import Images
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,3 +69,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return call
+
+
+def settings_of(images: Images) -> dict[str, Any]:
+    """Say which images were measured, for the settings of a table."""
+    return {
+        "images": images.spec,
+        "split": images.split,
+        "num_images": len(images),
+    }

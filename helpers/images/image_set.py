@@ -65,15 +65,6 @@ class Images:
         """Return image i of this set, an RGB picture."""
         return self._read(self.index[[i]])[0]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Say which images these are, for the settings of a table."""
-        return {
-            "images": self.spec,
-            "split": self.split,
-            "num_images": len(self),
-        }
-
     def part(self, where: slice) -> Images:
         """Return a run of these images, a set of its own."""
         return replace(

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from tqdm import tqdm
 
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import depth
 from helpers.images.image_set import Images
 from helpers.measures import attention_weights
@@ -89,7 +89,7 @@ def measure(
         depths=[depth(model, name) for name in apart],
         settings={
             "model": model.spec,
-            **images.settings,
+            **settings_of(images),
             "renormalise": renormalise,
         },
     )

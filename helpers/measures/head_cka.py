@@ -21,7 +21,7 @@ from tqdm import tqdm
 from helpers.cka.comparison import Comparison
 from helpers.cka.hsic import gram
 from helpers.cka.minibatch import MinibatchCKA
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
 from helpers.images.image_set import Images
@@ -124,7 +124,7 @@ def measure(
         settings={
             "model_x": model.spec,
             "model_y": other.spec,
-            **images.settings,
+            **settings_of(images),
             "num_images": used,
             "dropped_images": len(images) - used,
             "block": number,

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from helpers.cka.comparison import Similarity
 from helpers.cka.hsic import MIN_BATCH, gram
 from helpers.cka.minibatch import MinibatchCKA
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import depth
 from helpers.features.record import record
 from helpers.features.token_grid import Grid, Positions, choose, cut, grids
@@ -165,7 +165,7 @@ def heatmaps(
             pixels=pixels[at].compute(),
             settings={
                 "model": model.spec,
-                **images.settings,
+                **settings_of(images),
                 "num_images": used,
                 "batch_size": batch_size,
                 "whole_grid": at.whole,

@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import depth
 from helpers.features.pooled import pooled
 from helpers.runtime.arrays import Bools, Floats
@@ -179,7 +179,7 @@ def measure(
         prefix=model.prefix_tokens if model.grid else 0,
         class_token=model.has_class_token,
         depths={name: depth(model, name) for name in found},
-        settings={"model": model.spec, **images.settings},
+        settings={"model": model.spec, **settings_of(images)},
     )
 
 

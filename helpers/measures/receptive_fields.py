@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
 from helpers.measures.field_statistics import Fields
@@ -131,7 +131,7 @@ def fields(
         patch=patch or model.patch or (maps.shape[3] // 16,) * 2,
         settings={
             "model": model.spec,
-            **images.settings,
+            **settings_of(images),
             "layers": layers,
             "position": position,
             "channels": channels or "all",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.record import record
 from helpers.measures.residual_sums import QUANTITIES, ROLES, Meter, sums_of
 from helpers.runtime.arrays import Floats
@@ -194,7 +194,7 @@ def measure(
     for table in (per_token, per_image):
         table.attrs = {
             "model": model.spec,
-            **images.settings,
+            **settings_of(images),
             "batch_size": batch_size,
             "device": str(model.device),
             "seconds": time.perf_counter() - start,

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.features.arguments import checked
+from helpers.features.arguments import checked, settings_of
 from helpers.features.layer_selection import depth, names
 from helpers.features.record import record
 from helpers.measures.attention_weights import attention_layers, listen
@@ -207,7 +207,7 @@ def measure(
         class_token=model.has_class_token,
         blocks=list(chosen),
         depths=[depth(model, layer.layer) for layer in order],
-        settings={"model": model.spec, **images.settings},
+        settings={"model": model.spec, **settings_of(images)},
     )
 
 
