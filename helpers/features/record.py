@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from helpers.features.arguments import checked
 from helpers.features.layer_selection import (
@@ -106,17 +107,32 @@ def listen(
             tap = model.taps[name]
             module = model.module.get_submodule(tap.path)
             say = partial(pass_on, name, tap, module)
-            handle = (
-                module.register_forward_pre_hook(
-                    lambda _m, args, say=say: say(args[0])
-                )
-                if tap.is_input
-                else module.register_forward_hook(
-                    lambda _m, _args, out, say=say: say(out)
-                )
-            )
-            hooks.callback(handle.remove)
+            hooks.callback(hook(module, tap.is_input, say).remove)
         yield
+
+
+def hook(
+    module: nn.Module,
+    is_input: bool,
+    use: Callable[[Tensor], Tensor | None],
+    first: bool = False,
+) -> RemovableHandle:
+    """Hand the input or the output of a module to a function.
+
+    Args:
+        module: the module.
+        is_input: whether its input is meant, not its output.
+        use: the forward pass goes on with what it returns, if anything.
+        first: before all other hooks, so that whoever listens hears what is
+            passed on.
+    """
+    if is_input:
+        return module.register_forward_pre_hook(
+            lambda _, args: use(args[0]), prepend=first
+        )
+    return module.register_forward_hook(
+        lambda _, _args, out: use(out), prepend=first
+    )
 
 
 def _select(value: Tensor, tokens: Tokens, prefix: int, name: str) -> Tensor:

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from helpers.features.arguments import checked
 from helpers.features.layer_selection import names
+from helpers.features.record import hook
 from helpers.lab.skipless_blocks import BOTH
 from helpers.measures.residual_sums import sums_of
 from helpers.runtime.errors import unknown
 
 if TYPE_CHECKING:
-    from helpers.models.families.family import Sum, Tap
+    from helpers.models.families.family import Sum
     from helpers.models.vision_model import VisionModel
 
 BRANCHES = {
@@ -119,8 +120,9 @@ def _remove(module: nn.Module, each: Sum, undo: ExitStack) -> None:
     def replace(x: Tensor) -> Tensor:
         return held.pop().reshape(x.shape)
 
-    undo.callback(_hook(module, each.branch, hold))
-    undo.callback(_hook(module, each.total, replace))
+    for tap, use in ((each.branch, hold), (each.total, replace)):
+        hooked = module.get_submodule(tap.path)
+        undo.callback(hook(hooked, tap.is_input, use, first=True).remove)
 
 
 def _fed_apart(
@@ -143,22 +145,6 @@ def _fed_apart(
             setattr(block, entry, lambda _: first(x))
             undo.callback(delattr, block, entry)
         return forward(torch.zeros_like(x), *args, **kwargs)
-
-
-def _hook(
-    module: nn.Module, tap: Tap, use: Callable[[Tensor], Tensor | None]
-) -> Callable[[], None]:
-    """Hand a tensor to a function and go on with what it returns, if any."""
-    hooked = module.get_submodule(tap.path)
-    # First of all hooks, so that whoever listens hears what is passed on.
-    handle = (
-        hooked.register_forward_pre_hook(lambda _, x: use(x[0]), prepend=True)
-        if tap.is_input
-        else hooked.register_forward_hook(
-            lambda _, _x, out: use(out), prepend=True
-        )
-    )
-    return handle.remove
 
 
 def _restore(block: nn.Module, before: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from helpers.features.arguments import checked
 from helpers.features.layer_selection import names
+from helpers.features.record import hook
 from helpers.runtime.arrays import Floats
 from helpers.runtime.errors import unknown
 
@@ -94,10 +95,7 @@ def replaced(
         return x
 
     module = model.module.get_submodule(tap.path)
-    # First of all hooks, so that whoever listens hears what is passed on.
-    handle = module.register_forward_hook(
-        lambda _module, _args, out: put(out), prepend=True
-    )
+    handle = hook(module, tap.is_input, put, first=True)
     try:
         yield
     finally:
