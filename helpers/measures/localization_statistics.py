@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from helpers.cka.statistics import level
 from helpers.intervals.resampling import estimate
 from helpers.measures.localization import TokenMaps
 from helpers.runtime.arrays import Bools, Floats
@@ -34,7 +34,7 @@ def own(c: Floats) -> Floats:
 
 def own_mean(c: Floats, among: Bools | None = None) -> float:
     """Average the CKA of tokens with their own patch; see `contrast`."""
-    return _mean(own(c)[_chosen(c, among)])
+    return level(own(c)[_chosen(c, among)])
 
 
 def contrast(c: Floats, among: Bools | None = None) -> float:
@@ -50,7 +50,7 @@ def contrast(c: Floats, among: Bools | None = None) -> float:
         them, the number of patches where each resembles its own alone; NaN
         where the mean over all patches is not positive.
     """
-    mean = _mean(_spatial(c)[_chosen(c, among)])
+    mean = level(_spatial(c)[_chosen(c, among)])
     return own_mean(c, among) / mean if mean > 0 else math.nan
 
 
@@ -83,7 +83,9 @@ def found(c: Floats, among: Bools | None = None) -> float:
     """
     maps = _spatial(c)
     best = np.where(np.isnan(maps), -np.inf, maps).argmax(1)
-    return _mean((best == np.arange(len(best)))[_chosen(c, among)])
+    return level(
+        (best == np.arange(len(best)))[_chosen(c, among)].astype(float)
+    )
 
 
 def edge_pull(c: Floats, grid: tuple[int, int]) -> float:
@@ -102,7 +104,7 @@ def edge_pull(c: Floats, grid: tuple[int, int]) -> float:
     apart = np.abs(at[:, :, None] - at[:, None, :]).max(0) > 1
     edge, maps = edges(grid), _spatial(c)
     outer, inner = (
-        _mean(maps[apart & np.outer(edge, side)]) for side in (edge, ~edge)
+        level(maps[apart & np.outer(edge, side)]) for side in (edge, ~edge)
     )
     return outer - inner
 
@@ -155,10 +157,3 @@ def _spatial(c: Floats) -> Floats:
 def _chosen(c: Floats, among: Bools | None) -> Bools:
     defined: Bools = np.isfinite(own(c))
     return defined if among is None else defined & among
-
-
-def _mean(values: NDArray[np.generic]) -> float:
-    """Average what is defined; NaN where nothing is."""
-    numbers = values.astype(float)
-    defined = numbers[np.isfinite(numbers)]
-    return float(defined.mean()) if len(defined) else math.nan
