@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from helpers import models
@@ -71,11 +72,7 @@ def twins() -> Weights:
     pairs = {n.removesuffix(TWIN): n for n in names if n.endswith(TWIN)}
     both = pairs | {twin: name for name, twin in pairs.items()}
     known = {LAB + name: LAB + twin for name, twin in both.items()}
-
-    def swap(specs: Sequence[str]) -> dict[str, str]:
-        return {spec: known[spec] for spec in specs if spec in known}
-
-    return Weights(SEEDS, TWINS, swap)
+    return Weights(SEEDS, TWINS, partial(_chosen, known))
 
 
 def second(folder: Path) -> Weights:
@@ -101,21 +98,18 @@ def second(folder: Path) -> Weights:
             f"{folder.resolve().name!r} cannot: take letters, digits, - and _"
         )
     known = {LAB + n: f"{LAB}{n}@{folder / n}.safetensors" for n in names}
+    label = folder.resolve().name
+    return Weights(SEEDS, label, partial(_chosen, known))
 
-    def swap(specs: Sequence[str]) -> dict[str, str]:
-        return {spec: known[spec] for spec in specs if spec in known}
 
-    return Weights(SEEDS, folder.resolve().name, swap)
+def _chosen(known: Mapping[str, str], specs: Sequence[str]) -> dict[str, str]:
+    return {spec: known[spec] for spec in specs if spec in known}
 
 
 def _trained(folder: Path) -> list[str]:
     """List the models that a folder has weights of."""
-    names = (p.name.removesuffix(".safetensors") for p in _files(folder))
+    names = (path.stem for path in sorted(folder.glob("*.safetensors")))
     return [name for name in names if "." not in name]
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
 
 
 def with_weights(job: Job, weights: Weights) -> tuple[Job, dict[str, str]]:
