@@ -185,14 +185,19 @@ def _half(i: int, _: nn.Module, x: Tensor) -> Tensor:
 
 
 def one_sum(
-    layers: Layers, skip: Callable[[str], Tap], total: Callable[[Tap], Tap]
+    layers: Layers,
+    skip: Callable[[str], Tap],
+    total: Callable[[Tap], Tap],
+    branch: Callable[[str], Tap] = lambda path: Tap(f"{path}.drop_path"),
 ) -> Sums:
-    """List the sums of CNNs: one branch a block, which enters `drop_path`.
+    """List the sums of CNNs, which have one branch a block.
 
     Args:
         layers: of the model.
         skip: path of a block -> what is added to its branch.
         total: output of a block -> the sum.
+        branch: path of a block -> its branch, which enters `drop_path` by
+            default.
 
     Returns:
         Name of the last layer of each branch -> its sum.
@@ -201,7 +206,7 @@ def one_sum(
     return {
         names[i - 1]: Sum(
             skip(out.path),
-            Tap(f"{out.path}.drop_path"),
+            branch(out.path),
             total(out),
             "out",
             "convolutions",

@@ -14,7 +14,6 @@ from helpers.models.families import blocks
 from helpers.models.families.family import (
     Family,
     Layers,
-    Sum,
     Sums,
     Tap,
     corner,
@@ -57,25 +56,23 @@ def layers(module: Any) -> Layers:
 
 def sums(module: Any, layers: Layers) -> Sums:
     """List the sum of every block, before the activation that follows it."""
-    found: Sums = {}
-    for out, tap in layers.items():
-        if not out.endswith(".out"):
-            continue
-        parts = dict(module.get_submodule(tap.path).named_children())
-        projected = "downsample" in parts
-        path = f"{tap.path}.downsample" if projected else tap.path
-        end = [part for part in BRANCH_ENDS if part in parts][-1]
-        acts = [act for act in ("act2", "act3") if act in parts]
-        total = Tap(f"{tap.path}.{acts[-1]}", True) if acts else tap
-        own = [n for n in layers if n.startswith(out.removesuffix("out"))]
-        found[own[-2]] = Sum(
-            Tap(path, is_input=not projected),
-            Tap(f"{tap.path}.{end}"),
-            total,
-            "out",
-            "convolutions",
-        )
-    return found
+
+    def having(path: str, names: tuple[str, ...]) -> list[str]:
+        own = dict(module.get_submodule(path).named_children())
+        return [f"{path}.{name}" for name in names if name in own]
+
+    def skip(path: str) -> Tap:
+        projected = having(path, ("downsample",))
+        return Tap(projected[0]) if projected else Tap(path, is_input=True)
+
+    def total(out: Tap) -> Tap:
+        acts = having(out.path, ("act2", "act3"))
+        return Tap(acts[-1], is_input=True) if acts else out
+
+    def branch(path: str) -> Tap:
+        return Tap(having(path, BRANCH_ENDS)[-1])
+
+    return blocks.one_sum(layers, skip, total, branch)
 
 
 FAMILY = Family(
