@@ -2,7 +2,8 @@
 
 - `family`: the record that a family file fills, and what it is made of;
 - `recognition`: all families, and which of them a model is of;
-- `blocks`: what many families share.
+- `blocks`: layers, tokens and sums that many families share;
+- `token_attention`: attention of families with one grid of patches.
 
 Canonical names of layers are the same wherever the notion exists:
 
@@ -20,4 +21,4 @@ Canonical names of layers are the same wherever the notion exists:
 To add a family, write its file and its test, and name it in `recognition`.
 """
 
-__all__ = ["blocks", "family", "recognition"]
+__all__ = ["blocks", "family", "recognition", "token_attention"]
