@@ -6,13 +6,20 @@ depends on how far apart two layers lie. Each is judged by the share of the
 variance that it explains. Do not compare maps of few layers: every distance
 of the second way is an average of its own.
 
+`grid` asks for the fine pattern in such a map instead: whether layers of one
+kind resemble each other across blocks.
+
 Source: Raghu et al. 2021, appendix H, which sees two blocks in Mixers
 (figure H.1); the numbers are the book's doing.
 """
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.cka.statistics import level
 from helpers.runtime.arrays import Floats
 
 
@@ -60,6 +67,28 @@ def best_cut(c: Floats) -> int:
 def blockiness(c: Floats) -> float:
     """Subtract what distance explains from what the best two blocks do."""
     return two_blocks(c, best_cut(c)) - gradual(c)
+
+
+def grid(c: Floats, layers: Sequence[str]) -> float:
+    """Average CKA of like layers of two blocks minus that of unlike ones.
+
+    Args:
+        c: a map of one model.
+        layers: its canonical names, `blocks.3.attn` and the like; names
+            without a number count to no block.
+
+    Returns:
+        The difference, each pair of blocks with the same weight in both
+        terms; NaN for a model without two kinds of layers in two blocks.
+    """
+    words = [re.split(r"\.(\d+)\.", name) for name in layers]
+    inner = [i for i, parts in enumerate(words) if len(parts) == 3]
+    block = np.array([words[i][1] for i in inner])
+    kind = np.array([words[i][2] for i in inner])
+    apart = block[:, None] != block
+    like = kind[:, None] == kind
+    part = c[np.ix_(inner, inner)]
+    return level(part[apart & like]) - level(part[apart & ~like])
 
 
 def _explained(c: Floats, group: NDArray[np.int64]) -> float:

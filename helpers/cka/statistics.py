@@ -137,6 +137,20 @@ def late_drop(c: Floats) -> float:
     return early_agreement(c) - late_agreement(c)
 
 
+def apart(c: Floats) -> float:
+    """Compare pairs of blocks among the early ones with pairs that cross over.
+
+    Returns:
+        Mean CKA of the first three quarters of the rows with as many of the
+        columns, minus that of the first three quarters of either side with
+        the last quarter of the other. Blocks of equal number are left out.
+    """
+    cut = 3 * len(c) // 4
+    early = c[:cut, :cut][~np.eye(cut, dtype=bool)]
+    crossing = np.concatenate([c[:cut, cut:].ravel(), c[cut:, :cut].ravel()])
+    return level(early) - level(crossing)
+
+
 def counterparts(c: Floats, third: int | None = None) -> float:
     """Average CKA of layers of equal number in two models.
 

@@ -93,23 +93,33 @@ def learned(models: Sequence[VisionModel], images: str, k: int = 20) -> Gate:
     return Gate("learned", smallest(cells))
 
 
-def less_data_costs(less: str, full: str) -> Gate:
-    """Look up what training on less data cost in accuracy.
+def less_data_costs(*less: str, full: str) -> Gate:
+    """Look up what training on less data cost in accuracy, at least.
 
     Args:
-        less: spec of the model trained on less data.
+        *less: specs of models trained on less data.
         full: spec of the model trained on all.
     """
-    cards = [_card(spec) for spec in (less, full)]
+    cards = [_card(spec) for spec in (full, *less)]
     if not all(cards):
         return Gate("less-data-costs", None, why=NO_CARD)
-    part, whole = (card["accuracy"]["knn"]["class"] for card in cards)
-    spread = np.sqrt(sum(p * (1 - p) for p in (part, whole)) / TESTED)
-    return Gate("less-data-costs", _normal(whole - part, spread))
+    whole, *parts = (card["accuracy"]["knn"]["class"] for card in cards)
+    costs = [
+        _normal(
+            whole - part,
+            np.sqrt((whole * (1 - whole) + part * (1 - part)) / TESTED),
+        )
+        for part in parts
+    ]
+    return Gate("less-data-costs", smallest(costs))
 
 
 def equal_training(*specs: str) -> Gate:
-    """Look up whether models saw equally many scenes and tokens.
+    """Look up whether models saw equally many pictures.
+
+    A scene of which two views are shown counts twice, a local view by its
+    area. That ViTs are shown a part of the patches is not counted: it is what
+    PatchDropout and MAE are, and cards tell it.
 
     Args:
         *specs: the models that are compared.
@@ -117,10 +127,7 @@ def equal_training(*specs: str) -> Gate:
     cards = [_card(spec) for spec in specs]
     if not all(cards):
         return Gate("equal-training", None, "below", NO_CARD)
-    shares = [c.get("tokens", c["recipe"].get("keep", 1.0)) for c in cards]
-    seen = [
-        c["samples"] * share for c, share in zip(cards, shares, strict=True)
-    ]
+    seen = [card["samples"] * card["pictures"] for card in cards]
     apart = max(abs(log2(a / b)) for a, b in combinations(seen, 2))
     return Gate("equal-training", Estimate(apart, apart, apart), "below")
 

@@ -21,7 +21,7 @@ NEEDS = {
     "learned": "lead of each self-supervised model, in 20-NN accuracy, over "
     "the same model untrained and over the pixels",
     "less-data-costs": "accuracy lost with less training data",
-    "equal-training": "difference in training, log2 of scenes times tokens",
+    "equal-training": "difference in training, log2 of the pictures seen",
     "local-heads": "distance of the nearest head from uniform attention, as "
     "a fraction of it, mean of the two lowest blocks",
 }

@@ -186,7 +186,7 @@ def factors(
     begin = torch.tensor(first, device=device)
     count = (begin.diff() * share).round().long().clamp(min=1)
     row = begin[garment] + (word["photograph"] * count[garment] >> 32)
-    size = 0.6 + 0.35 * u["size"]
+    size = 0.72 + 0.26 * u["size"]
     room = 1.06 - size
     return {
         "garment": garment,
@@ -196,7 +196,7 @@ def factors(
         "x": (2 * u["x"] - 1) * room,
         "y": (2 * u["y"] - 1) * room,
         "size": size,
-        "tilt": 50 * u["tilt"] - 25,
+        "tilt": 24 * u["tilt"] - 12,
         "hue": u["hue"],
         "coarseness": u["coarseness"],
     }

@@ -23,7 +23,7 @@ from helpers.training.objective import Objective
 from helpers.training.recipes import GOALS
 from helpers.training.reconstruction import reconstruction
 from helpers.training.settings import Augmentation, Goal, Recipe, alike
-from helpers.training.steps import ALL_SEEN, on_device, start
+from helpers.training.steps import on_device, start
 
 POINTS = 200
 CONVERGED = 0.02
@@ -110,7 +110,8 @@ def _facts(saved: Checkpoint, objective: Objective) -> Card:
         "seed": recipe.seed,
         "steps": saved.steps,
         "samples": saved.steps * recipe.batch,
-        "tokens": round(ALL_SEEN * recipe.keep + 1 - ALL_SEEN, 3),
+        "pictures": objective.pictures,
+        "tokens": round(objective.tokens, 3),
         "hardware": saved.hardware,
         "start": saved.start,
         "seconds": round(saved.seconds, 1),

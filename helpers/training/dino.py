@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from helpers.lab.architectures import PATCH
+from helpers.lab.architectures import PATCH, SIZE
 from helpers.training.augment import augment
 from helpers.training.objective import (
     Objective,
@@ -116,6 +116,7 @@ class DINO(Objective):
         super().__init__(name, recipe)
         width: int = self.encoder.embed_dim  # type: ignore[assignment]
         self.head = Head(width, recipe.hidden, recipe.outputs)
+        self.pictures = 2 + recipe.local_crops * (LOCAL_SIZE / SIZE) ** 2
         self.teacher = average_of(self.encoder)
         self.teacher_head = average_of(self.head)
         self.loss = DINOLoss(

@@ -131,6 +131,7 @@ class MAE(Objective):
     def __init__(self, name: str, how: Recipe) -> None:
         super().__init__(name, how)
         sine_positions(self.encoder)
+        self.tokens = 1 - how.mask_ratio
         width: int = self.encoder.embed_dim  # type: ignore[assignment]
         self.decoder = Decoder(width, *how.decoder)
         self.loss = MaskedPixelLoss()

@@ -17,6 +17,9 @@ from helpers.models import zoo
 from helpers.training.augment import augment
 from helpers.training.settings import Recipe
 
+ALL_SEEN = 0.9
+"""From this share of the steps on, ViTs see every patch."""
+
 
 def normalise(x: Tensor) -> Tensor:
     """Bring images in [0, 1] to what the lab models expect."""
@@ -39,17 +42,22 @@ class Objective(nn.Module):
     Attributes:
         encoder: the module that goes into the zoo.
         recipe: the settings.
+        pictures: of one scene that are shown in a step, by their area.
+        tokens: mean share of their patches that the encoder is shown.
     """
 
     def __init__(self, name: str, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.encoder = zoo.build(name)
+        self.pictures = float(len(recipe.views))
+        self.tokens = 1.0
         prefix = getattr(self.encoder, "num_prefix_tokens", None)
         if recipe.keep < 1 and prefix is not None:
             self.encoder.patch_drop = PatchDropout(
                 1 - recipe.keep, num_prefix_tokens=prefix
             )
+            self.tokens = 1 - ALL_SEEN * (1 - recipe.keep)
 
     def views(self, images: Tensor, partners: Tensor) -> list[Tensor]:
         """Augment and normalise images (n, 3, 64, 64) in [0, 1].

@@ -92,25 +92,25 @@ RECIPES: dict[str, Recipe] = {
     "mae_ft": replace(_FINETUNE, init_from="mae", seed=12),
     "vit_noskip_early": replace(_SUPERVISED, seed=13),
     "vit_noskip_middle": replace(_SUPERVISED, seed=14),
-    "vit_data_03": replace(_SUPERVISED, fraction=0.03, seed=22),
-    "vit_data_10": replace(_SUPERVISED, fraction=0.1, seed=23),
     "vit_few": replace(_SUPERVISED, fraction=_FEW, seed=15),
     "vit_narrow": replace(_SUPERVISED, seed=16),
-    "vit_narrow_data_10": replace(_SUPERVISED, fraction=0.1, seed=24),
     "vit_narrow_few": replace(_SUPERVISED, fraction=_FEW, seed=17),
     "vit_narrow_deep": replace(_SUPERVISED, seed=18),
     "vit_narrow_shallow": replace(_SUPERVISED, seed=19),
     "vit_cls_ft_digits": replace(
         _FINETUNE,
-        scenes=64_000,
-        lr=4e-4,
+        scenes=128_000,
         init_from="vit_cls",
         data="digits",
         views=(Augmentation(scale=(0.7, 1.0)),),
         seed=20,
     ),
     "vit_cls_ft_sketch": replace(
-        _FINETUNE, init_from="vit_cls", variant="sketch", seed=21
+        _FINETUNE,
+        scenes=128_000,
+        init_from="vit_cls",
+        variant="sketch",
+        seed=21,
     ),
 }
 

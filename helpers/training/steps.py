@@ -19,7 +19,7 @@ from helpers.training.mae import MAE
 from helpers.training.mixed_precision import Way, choose
 from helpers.training.moco_v3 import MoCoV3
 from helpers.training.muon import Optimisers
-from helpers.training.objective import Objective
+from helpers.training.objective import ALL_SEEN, Objective
 from helpers.training.settings import Recipe
 from helpers.training.supervised import Supervised
 
@@ -31,8 +31,6 @@ OBJECTIVES: dict[str, Callable[[str, Recipe], Objective]] = {
     "mae": MAE,
 }
 CLIP = 1.0
-ALL_SEEN = 0.9
-"""From this share of the steps on, ViTs see every patch."""
 
 
 def start(name: str, recipe: Recipe) -> Objective:

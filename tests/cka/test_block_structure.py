@@ -45,3 +45,14 @@ def test_a_constant_map_has_no_blocks_to_find():
 def test_cuts_leave_a_twelfth_on_either_side():
     assert list(block_structure.cuts(np.ones((36, 36))))[::30] == [3, 33]
     assert list(block_structure.cuts(np.ones((5, 5)))) == [2, 3]
+
+
+def test_a_grid_is_like_layers_of_different_blocks():
+    names = [f"blocks.{b}.{kind}" for b in range(4) for kind in "abc"]
+    kinds = np.array([name[-1] for name in ["stem", *names]])
+    c = np.where(kinds[:, None] == kinds, 0.9, 0.2)
+    assert block_structure.grid(c, ["stem", *names]) == pytest.approx(0.7)
+    blocks = np.arange(13) // 3
+    of_blocks = np.where(blocks[:, None] == blocks, 0.9, 0.2)
+    assert block_structure.grid(of_blocks[:12, :12], names) == pytest.approx(0)
+    assert np.isnan(block_structure.grid(c[:4, :4], ["stem", *names[:3]]))

@@ -96,6 +96,15 @@ def test_best_match_looks_at_early_rows_only():
     assert statistics.best_match(c) == pytest.approx((0 - 0.2 - 0.3) / 3)
 
 
+def test_blocks_are_apart_where_early_and_late_ones_differ():
+    c = np.full((8, 8), 0.2)
+    c[:6, :6] = 0.7
+    c[6:, 6:] = 0.4
+    np.fill_diagonal(c, 1)
+    assert statistics.apart(c) == pytest.approx(0.5)
+    assert statistics.apart(np.ones((8, 8))) == 0
+
+
 def test_alignment_and_twins():
     assert statistics.alignment(SAME) == statistics.twins_found(SAME) == 1
     shifted = np.roll(SAME, 1, axis=1)

@@ -139,10 +139,10 @@ def test_a_closed_gate_says_so_with_the_number(
 
 def test_equal_training_is_open_below_its_margin() -> None:
     cards = zoo.cards()
-    same, other = "lab/vit_cls", "lab/resnet"
+    same, other = "lab/vit_cls", "lab/moco_v3"
     seen = [
         cards[spec.removeprefix("lab/")]["samples"]
-        * cards[spec.removeprefix("lab/")]["recipe"].get("keep", 1.0)
+        * len(cards[spec.removeprefix("lab/")]["recipe"]["views"])
         for spec in (same, other)
     ]
     got = claims.equal_training(same, other)
@@ -163,12 +163,15 @@ def test_what_less_data_costs_is_on_the_cards(
 
     known = {"a": card(0.5), "b": card(0.4)}
     monkeypatch.setattr(zoo, "cards", lambda _="": known)
-    found = claims.less_data_costs("lab/b", "lab/a").found
+    found = claims.less_data_costs("lab/b", full="lab/a").found
     assert found is not None
     half = 1.959964 * np.sqrt((0.25 + 0.24) / 2000)
     assert found.value == pytest.approx(0.1)
     assert found.high - found.value == pytest.approx(half)
-    assert claims.less_data_costs("lab/c", "lab/a").found is None
+    both = claims.less_data_costs("lab/b", "lab/a", full="lab/a").found
+    assert both is not None
+    assert both.value == 0  # the smallest cost counts
+    assert claims.less_data_costs("lab/c", full="lab/a").found is None
 
 
 def test_heads_are_held_to_uniform_attention() -> None:

@@ -206,8 +206,8 @@ def test_continuous_factors_are_uniform(
     factors: dict[str, np.ndarray],
 ) -> None:
     for name, low, high in (
-        ("size", 0.6, 0.95),
-        ("tilt", -25, 25),
+        ("size", 0.72, 0.98),
+        ("tilt", -12, 12),
         ("hue", 0, 1),
         ("coarseness", 0, 1),
     ):

@@ -181,7 +181,7 @@ def test_recipes_are_the_labs_with_other_images() -> None:
 
 
 def test_a_share_of_the_photographs(photos: photographs.Photographs) -> None:
-    how = replace(recipe("natural/vit_data_10"), batch=200)
+    how = replace(recipe("natural/vit_few"), batch=200, fraction=0.1)
     few, _ = photos.draw("train", torch.arange(12), CPU)
     batch = data.batch(how, 3, CPU)
     shown, labels = batch.images, batch.labels

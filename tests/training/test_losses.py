@@ -20,6 +20,7 @@ from helpers.training.mae import (
 from helpers.training.moco_v3 import InfoNCE, MoCoV3
 from helpers.training.objective import average_of, follow, rising
 from helpers.training.recipes import recipe
+from helpers.training.steps import start
 from helpers.training.supervised import SmoothedCrossEntropy
 
 Array = NDArray[np.float64]
@@ -238,3 +239,16 @@ def test_mae_decoder_puts_tokens_where_they_came_from() -> None:
 def test_impossible_settings_are_refused(make: object) -> None:
     with pytest.raises(ValueError, match="must be"):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_cls", "resnet", "moco_v3", "dino", "mae"]
+)
+def test_pictures_and_tokens_are_those_that_are_shown(name: str) -> None:
+    objective = start(name, recipe(name))
+    images = torch.rand(2, 3, 64, 64)
+    views = objective.views(images, images)
+    area = sum(view[:, 0].numel() for view in views) / images[:, 0].numel()
+    assert objective.pictures == area
+    shown = {"resnet": 1.0, "mae": 0.25}.get(name, 0.9 * 0.5 + 0.1)
+    assert objective.tokens == pytest.approx(shown)

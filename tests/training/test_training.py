@@ -253,6 +253,7 @@ def test_finish_stores_the_model_and_its_facts(
     assert [pair[0] for pair in card["loss"]] == list(range(1, 11))
     assert card["accuracy"]["head"].keys() == {"garment", "fabric", "class"}
     assert card["tokens"] == pytest.approx(0.55)
+    assert card["pictures"] == 1
     assert "float" in card["hardware"][0]
     trained = checkpoints.load(path).objective["encoder.head.weight"]
     kept = zoo.load("vit_cls").head.weight
