@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from helpers.runtime.arrays import Floats
 
@@ -70,11 +71,15 @@ class Comparison(Similarity):
         depths_x: (layers of x,) depth of each in its model, 0 to 1.
         depths_y: the same of y.
         settings: models, images, layers, tokens, batch sizes, cost.
+        grams: for x and for y, the Gram matrices of each minibatch, (layers,
+            n, n); None where `measure` was not asked to keep them, and in
+            parts and differences of maps.
     """
 
     depths_x: Floats
     depths_y: Floats
     settings: dict[str, Any]
+    grams: tuple[list[Tensor], list[Tensor]] | None = None
 
     def table(self) -> pd.DataFrame:
         """Write one row per pair of layers; the settings are in `attrs`.
@@ -117,6 +122,7 @@ class Comparison(Similarity):
             cka=self.cka - before.cka,
             leave_one_out=self.leave_one_out - before.leave_one_out,
             settings=self.settings | {"before": before.settings},
+            grams=None,
         )
 
     def by_type(self) -> dict[str, Comparison]:
@@ -170,6 +176,7 @@ class Comparison(Similarity):
             layers_y=np.array(self.layers_y)[y].tolist(),
             depths_x=self.depths_x[x],
             depths_y=self.depths_y[y],
+            grams=None,
         )
 
 

@@ -20,10 +20,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 import helpers.cka.streaming as streaming
@@ -68,6 +71,7 @@ def measure(
     tokens: Tokens | tuple[Tokens, Tokens] = "all",
     batch_size: int = 32,
     hsic_batch_size: int | None = None,
+    keep_grams: bool = False,
 ) -> Comparison:
     """Measure the CKA of all pairs of layers of two models, in one pass.
 
@@ -85,6 +89,9 @@ def measure(
         hsic_batch_size: images of a Gram matrix: a divisor of `batch_size`
             (its value by default), or a multiple, for which the features of
             one HSIC batch are kept in memory.
+        keep_grams: keep the Gram matrices with the map, as
+            `helpers.cka.chance` needs them: 4 KB a layer and HSIC batch of
+            32 images, 4 MB for one of 1,024.
 
     Returns:
         The map with its standard errors, by the delete-one jackknife over
@@ -96,9 +103,8 @@ def measure(
             or infinite.
     """
     pair = {"": (model_x, model_y)}
-    return measure_pairs(
-        pair, images, layers, tokens, batch_size, hsic_batch_size
-    )[""]
+    sizes = batch_size, hsic_batch_size
+    return measure_pairs(pair, images, layers, tokens, *sizes, keep_grams)[""]
 
 
 @checked
@@ -109,6 +115,7 @@ def measure_pairs(
     tokens: Tokens | tuple[Tokens, Tokens] = "all",
     batch_size: int = 32,
     hsic_batch_size: int | None = None,
+    keep_grams: bool = False,
 ) -> dict[str, Comparison]:
     """Measure the CKA of several pairs of models; each model runs once.
 
@@ -123,6 +130,7 @@ def measure_pairs(
         tokens: as in `measure`.
         batch_size: as in `measure`.
         hsic_batch_size: as in `measure`.
+        keep_grams: as in `measure`; the maps of a model share its own.
 
     Returns:
         Name -> map; `seconds` in its settings is the time of all.
@@ -146,17 +154,24 @@ def measure_pairs(
     order = list(
         dict.fromkeys(side for both in sides.values() for side in both)
     )
+    kept: list[list[Tensor]] = []
     mine = parallel.share(used, size)
     own = images if parallel.alone() else images.part(mine)
     count = mine.stop - mine.start
     with tqdm(total=count, desc="CKA", unit="image", disable=None) as bar:
         for batch in streaming.stream(order, own, count, batch_size, size):
             of = dict(zip(order, batch, strict=True))
+            if keep_grams:
+                kept.append([torch.stack(grams).cpu() for grams in batch])
             for pair, (x, y) in sides.items():
                 engines[pair].update_grams(of[x], None if x == y else of[y])
             bar.update(size)
     for engine in engines.values():
         engine.all_reduce()
+    kept = [grams for part in parallel.gather(kept) for grams in part]
+    grams_of = dict(
+        zip(order, map(list, zip(*kept, strict=True)), strict=False)
+    )
     settings = {
         **settings_of(images),
         "num_images": used,
@@ -169,8 +184,11 @@ def measure_pairs(
         "seconds": time.perf_counter() - start,
     }
     return {
-        pair: _compared(engines[pair], both, settings)
-        for pair, both in sides.items()
+        pair: replace(
+            _compared(engines[pair], (x, y), settings),
+            grams=(grams_of[x], grams_of[y]) if keep_grams else None,
+        )
+        for pair, (x, y) in sides.items()
     }
 
 
