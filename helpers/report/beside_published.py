@@ -44,13 +44,13 @@ def of_curves(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([beside({}), *rows], ignore_index=True)
 
 
-def differences(known: pd.DataFrame) -> pd.DataFrame | Sentence:
-    """Show the differences as a table, or say that there are none.
+def differences(known: pd.DataFrame) -> pd.DataFrame | None:
+    """Show the differences as a table; nothing where `chart` says why.
 
     Args:
         known: as `claims.beside_published` gives it.
     """
-    return known.round(4) if len(known) else NONE
+    return known.round(4) if len(known) else None
 
 
 def chart(known: pd.DataFrame, images: str) -> Any:
