@@ -7,6 +7,8 @@ each with the hash of its weights, the settings, versions and the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +87,22 @@ def _rows(
     """Complete the points of an executed page by what it was made from."""
     ran = notebook.metadata.vitscope
     given, where = dict(ran.parameters), ran.environment
-    weights = identity(given["model"])
     sizes = {k: v for k, v in given.items() if isinstance(v, int)}
     shared = {
-        "model": curves.bare(given["model"]),
         "images": curves.bare(given["images"]),
-        "weights": weights.get("sha256") or weights["weights"],
         "settings": " ".join(f"{k}={v}" for k, v in sorted(sizes.items())),
         "version": helpers.__version__,
         **{name: where[name] for name in ("torch", "timm", "device")},
     }
-    return [
-        point | shared | {"panel": curves.bare(point["panel"])}
-        for point in points
-    ]
+    rows = []
+    for spec, part in groupby(points, itemgetter("spec")):
+        weights = identity(spec)
+        whose = shared | {
+            "model": curves.bare(spec),
+            "weights": weights.get("sha256") or weights["weights"],
+        }
+        rows += [
+            point | whose | {"panel": curves.bare(point["panel"])}
+            for point in part
+        ]
+    return rows

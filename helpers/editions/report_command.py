@@ -1,6 +1,7 @@
-"""The command of `vitscope` that reports on one model."""
+"""The command of `vitscope` that reports on models."""
 
 import hashlib
+import json
 import re
 from typing import Annotated
 
@@ -32,7 +33,13 @@ def report_name(given: list[tuple[str, str]]) -> str:
 
 @app.command(cls=Parameterised)
 def inspect(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The model.")],
+    specs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPEC...",
+            help="The model, or several that stand side by side.",
+        ),
+    ],
     images: Annotated[
         str | None,
         typer.Option(help="Image spec; the scenes of the lab by default."),
@@ -48,7 +55,7 @@ def inspect(
         bool, typer.Option("--open/--no-open", help="Open it in a browser.")
     ] = True,
 ) -> None:
-    """Report on one model with all measures of the book, as a page.
+    """Report on models with all measures of the book, as a page.
 
     The report is an edition of its own; it is kept and not made again while
     nothing that it depends on has changed.
@@ -60,7 +67,10 @@ def inspect(
 
     root = checkout()
     page = jobs.inspecting(root)
-    given = [("model", spec), *([("images", images)] if images else [])]
+    spec, *beside = specs
+    given = [("model", spec)]
+    given += [("beside", json.dumps(beside))] if beside else []
+    given += [("images", images)] if images else []
     given += pairs(parameter)
     edition = load(DEFAULT, root)
     name = report_name(given)
@@ -69,7 +79,9 @@ def inspect(
     from helpers.editions import plan_listing
     from helpers.editions import run as runner
     from helpers.editions import site as sites
+    from helpers.report import among_others
 
+    among_others.once(specs)
     if plan:
         typer.echo(plan_listing.plan(edition, root, [page]))
         return

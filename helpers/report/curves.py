@@ -56,24 +56,26 @@ class Kept:
         return {"text/markdown": text, "text/plain": text}, {KEY: self.rows}
 
 
-def keep(parts: Mapping[str, Part]) -> Kept:
-    """Keep the curves of the examined model with the page.
+def keep(parts: Mapping[str, Mapping[str, Part]]) -> Kept:
+    """Keep the curves of the examined models with the page.
 
     Args:
-        parts: measure, one of MEASURES -> its part of the report. Points
-            without a value are left out.
+        parts: spec of a model -> measure, one of MEASURES -> its part of the
+            report. Points without a value are left out.
 
     Raises:
         ValueError: an unknown measure; names the nearest.
     """
     rows: list[dict[Any, Any]] = []
-    for measure, part in parts.items():
-        if measure not in MEASURES:
-            raise unknown("measure", measure, MEASURES)
-        if part.curves.empty:
-            continue
-        points = part.curves[list(POINTS)].dropna()
-        rows += points.assign(measure=measure).to_dict("records")
+    for spec, measures in parts.items():
+        for measure, part in measures.items():
+            if measure not in MEASURES:
+                raise unknown("measure", measure, MEASURES)
+            if part.curves.empty:
+                continue
+            points = part.curves[list(POINTS)].dropna()
+            points = points.assign(measure=measure, spec=spec)
+            rows += points.to_dict("records")
     return Kept(rows)
 
 

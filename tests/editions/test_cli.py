@@ -155,6 +155,17 @@ def test_inspect_makes_one_page_of_one_model_and_opens_it(report, tmp_path):
     assert address in result.stdout
 
 
+def test_inspect_puts_several_models_side_by_side(report):
+    specs = ["resnet18?random", "lab/mae", "vit_tiny_patch16_224?random"]
+    result = vitscope("inspect", *specs, "--no-open")
+    assert result.exit_code == 0, result.output
+    (_, ran, _), _ = report
+    first, *rest = specs
+    assert ran.pages["your_model"] == {"model": first, "beside": rest}
+    assert re.fullmatch(r"[\w-]+", ran.name)
+    assert "lab-mae-vit_tiny" in ran.name
+
+
 def test_inspect_leaves_the_browser_alone_when_told(report):
     assert vitscope("inspect", "lab/mae", "--no-open").exit_code == 0
     assert [what for what, *_ in report] == ["run", "build"]
@@ -190,6 +201,9 @@ def test_inspect_builds_nothing_when_the_page_failed(report, monkeypatch):
     [
         (["lab/vit_clz"], "'lab/vit_clz'; nearest: 'lab/vit_cls"),
         (["resnet_18?random"], "nearest: 'resnet18"),
+        (["lab/mae", "lab/resnit"], "beside: unknown"),
+        (["lab/mae", "lab/resnit"], "nearest: 'lab/resnet'"),
+        (["lab/mae", "lab/dino", "lab/mae"], "'lab/mae' is given 2 times"),
         (["lab/mae", "--images", "digit"], "nearest: 'digits'"),
         (["lab/mae", "-p", "num_image", "9"], "nearest: 'num_images'"),
     ],

@@ -55,7 +55,9 @@ def test_files_of_results_are_there() -> None:
 
 def made(root: Path, given: dict[str, Any], points: pd.DataFrame) -> None:
     """Put an executed page with curves into an edition's folder."""
-    shown = curves.keep({"ridge_accuracy": Part(curves=points)})
+    parts = {"ridge_accuracy": Part(curves=points)}
+    both = [given["model"], *given.get("beside", [])]
+    shown = curves.keep(dict.fromkeys(both, parts))
     data, more = shown._repr_mimebundle_()
     output = nbformat.v4.new_output(
         "display_data", data=data, metadata=json.loads(json.dumps(more))
@@ -132,6 +134,21 @@ def test_new_rows_take_the_place_of_old_ones(book: Path) -> None:
     assert by_model["vit_tiny@my.pth"] == [0.45, 0.15, 0.0]
 
 
+def test_models_that_stood_side_by_side_are_published_each(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = {"vit_tiny@/data/me/my.pth": HASH, "other": "f" * 64}
+    monkeypatch.setattr(
+        publish, "identity", lambda spec: {"weights": hashes[spec]}
+    )
+    made(book, GIVEN | {"beside": ["other"]}, POINTS)
+    publish.publish(report(), book)
+    table = curves.read(book / "data" / "results" / "ridge_accuracy.csv")
+    weights = table.groupby("model").weights.unique().str.join("")
+    assert weights.to_dict() == {"vit_tiny@my.pth": HASH, "other": "f" * 64}
+    assert len(table) == 4
+
+
 def test_what_is_not_up_to_date_is_not_published(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,8 +176,9 @@ def test_folders_are_nobodys_business(spec: str, expected: str) -> None:
 
 def test_an_unknown_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="'ridge'; nearest: 'ridge_accuracy'"):
-        curves.keep({"ridge": Part()})
-    assert curves.keep({"field_radius": Part(note="none")}).rows == []
+        curves.keep({"a": {"ridge": Part()}})
+    none = {"field_radius": Part(note="none")}
+    assert curves.keep({"a": none}).rows == []
 
 
 def kept(folder: Path, measure: str, **columns: Any) -> None:

@@ -241,7 +241,7 @@ def test_others_are_summarised_by_median_and_range():
         "d": Part(note="none"),
         "e": Part(curves=line([9, 9], "another")),
     }
-    table = among_others.beside(own, others, "own", "peers")
+    table = among_others.beside({"own": own}, others, "peers")
     rest = table[table.model == "peers"].set_index("depth")
     assert rest.loc[0.0, ["low", "value", "high"]].tolist() == [0, 1, 4]
     assert rest.loc[0.5, ["low", "value", "high"]].tolist() == [0.5, 1, 3]
@@ -255,7 +255,7 @@ def test_summary_counts_those_below():
         "b": [Part({"x": 4.0})],
         "c": [Part({"x": np.nan})],
     }
-    x, y, z = among_others.summary(parts, "own").to_dict("records")
+    x, y, z = among_others.summary(parts, ["own"]).to_dict("records")
     assert (x["lowest"], x["median"], x["highest"]) == (1, 2.5, 4)
     assert [row["below"] for row in (x, y, z)] == ["1 of 2", "", ""]
     assert np.isnan(z["median"])
@@ -263,21 +263,75 @@ def test_summary_counts_those_below():
 
 def test_what_is_missing_is_said():
     none = Part(note="x has no attention")
-    said = among_others.chart({"own": none, "a": none}, "own", "peers")
+    said = among_others.chart({"own": none, "a": none}, ["own"], "peers")
     assert said == "- Left out: x has no attention."
     assert said._repr_markdown_() == said
-    assert among_others.bars({"own": none}, "own") == said
+    assert among_others.bars({"own": none}, ["own"]) == said
     assert among_others.missing(Part()) == "- Nothing."
+
+
+def test_several_models_stand_before_the_others():
+    none = Part(note="no heads")
+    own = {"x": Part(curves=line([5, 6])), "y": Part(curves=line([7], "z"))}
+    others = {"a": Part(curves=line([0, 2])), "b": Part(curves=line([4], "z"))}
+    table = among_others.beside(own | {"w": none}, others, "peers")
+    assert list(table.model.unique()) == ["x", "y", "peers"]
+    rest = table[table.model == "peers"].groupby("panel").value
+    assert rest.first().to_dict() == {"": 0, "z": 4}
+    assert {*table[table.model == "y"].value} == {7}
+    drawn = among_others.chart(
+        own | others | {"w": none},
+        ["w", "x"],
+        "peers",
+        description="A line of one model before those of others.",
+    )
+    (rows,) = drawn.to_dict()["datasets"].values()
+    assert {row["model"] for row in rows} == {"x", "peers"}
+
+
+def test_numbers_of_several_models_stand_side_by_side():
+    parts = {
+        "own": [Part({"x": 2.0})],
+        "mine": [Part({"x": 3.0, "y": 1.0})],
+        "a": [Part({"x": 1.0, "y": 5.0})],
+    }
+    table = among_others.summary(parts, ["own", "mine"]).set_index("measure")
+    ends = ["lowest", "median", "highest"]
+    assert list(table) == ["own", "mine", *ends]
+    assert table.loc["x"].tolist() == [2, 3, 1, 1, 1]
+    assert table.loc["y"].tolist() == pytest.approx(
+        [np.nan, 1, 5, 5, 5], nan_ok=True
+    )
+    said = among_others.missing(Part(note="no heads"), whose="mine")
+    assert said == "- Left out of mine: no heads."
+
+
+def test_examined_models_are_named_apart(tmp_path):
+    mine = among_others.load([VIT, CNN])
+    assert list(mine) == ["vit_cls?random", "resnet?random"]
+    folders = [tmp_path / name for name in "ab"]
+    specs = []
+    for folder in folders:
+        folder.mkdir()
+        path = folder / "w.pth"
+        torch.save(mine["resnet?random"].module.state_dict(), path)
+        specs.append(f"lab/resnet@{path}")
+    assert list(among_others.load(specs[:1])) == ["resnet@w.pth"]
+    assert [name.count("/") > 1 for name in among_others.load(specs)] == [
+        *(True, True)
+    ]
+    with pytest.raises(ValueError, match=r"'lab/mae' is given 2 times.*\?ran"):
+        among_others.load(["lab/mae", CNN, "lab/mae"])
 
 
 def test_charts_of_parts():
     how = {"description": "A line of one model before those of others."}
     parts = {"own": Part(curves=line([1, 2])), "a": Part(curves=line([0, 3]))}
-    drawn = among_others.chart(parts, "own", "peers", **how)
+    drawn = among_others.chart(parts, ["own"], "peers", **how)
     assert isinstance(drawn, alt.TopLevelMixin)
     assert isinstance(
         among_others.bars(
-            {k: Part(curves=line([1])) for k in parts}, "own", **how
+            {k: Part(curves=line([1])) for k in parts}, ["own"], **how
         ),
         alt.TopLevelMixin,
     )
