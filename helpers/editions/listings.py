@@ -132,6 +132,7 @@ def datasets() -> str:
         f"or a severity from 1 to 5: {', '.join(CORRUPTIONS)}\n"
         "folder:<path>, one folder per class; imagenet:<path>, ImageNet's\n"
         "parquet:<path>; hf:<owner>/<name>, parquet files of the hub\n"
+        "Any but wardrobe with +<corruption>-<severity>: digits+snow-3\n"
         "Licences as the authors state them; read theirs before use."
     )
 

@@ -19,6 +19,9 @@ from helpers.runtime.paths import checkout
 LONGEST = 120
 """Letters in the name of a report, before a digest takes over."""
 
+CORRUPTIONS = "contrast-3", "motion_blur-3", "gaussian_noise-3"
+"""Shifts of images that are not the lab's."""
+
 
 def report_name(given: list[tuple[str, str]]) -> str:
     """Name the edition of a report after its model and other parameters."""
@@ -74,6 +77,9 @@ def inspect(
     given += pairs(parameter)
     edition = load(DEFAULT, root)
     name = report_name(given)
+    if images and not images.startswith("wardrobe"):
+        shifts = [f"{images}+{corruption}" for corruption in CORRUPTIONS]
+        given.insert(1, ("shifts", json.dumps(shifts)))
     edition = jobs.amend(edition, given, [page], root, name)
     with_torch()
     from helpers.editions import plan_listing

@@ -16,7 +16,9 @@ A spec is a string:
   Hugging Face hub, with `cifar10`, `cifar100`, `imagenette` and `imagenet`
   as short names (`helpers.images.hub`);
 - `imagenet:<path>`: ImageNet's folder, labels as in ImageNet's heads;
-- `torchvision:<name>`: a set of torchvision (`helpers.images.torchvision`).
+- `torchvision:<name>`: a set of torchvision (`helpers.images.torchvision`);
+- `<any set but the scenes>+<corruption>-<severity>`: its pictures, corrupted
+  (`folder:photos+snow-3`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+import helpers.images.corrupted as corrupted
 import helpers.images.folders as folders
 import helpers.images.hub as hub
 import helpers.images.lab as lab
@@ -71,6 +74,8 @@ def parse(spec: str) -> Source:
     if not isinstance(spec, str):
         raise wrong_kind("image spec", spec, "a string such as 'wardrobe'")
     kind, colon, _ = spec.partition(":")
+    if how := corrupted.named(spec):
+        return corrupted.source(parse(spec.removesuffix(f"+{how}")), how)
     if spec in lab.SETS:
         return lab.source(spec)
     if spec in hub.ALIASES:

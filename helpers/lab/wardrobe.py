@@ -40,13 +40,16 @@ GARMENTS = (
 FABRICS = tuple(fabrics.SEEN)
 UNSEEN_FABRICS = tuple(fabrics.UNSEEN)
 SEVERITIES = (1, 2, 3, 4, 5)
+CORRUPTED = tuple(
+    f"{c}-{s}" for c in corruptions.CORRUPTIONS for s in SEVERITIES
+)
 VARIANTS = (
     "none",
     "unseen_fabrics",
     "unseen_backgrounds",
     "no_background",
     "sketch",
-    *(f"{c}-{s}" for c in corruptions.CORRUPTIONS for s in SEVERITIES),
+    *CORRUPTED,
 )
 SIZES = {"train": 50_000, "test": 10_240}
 """How many scenes of a split make the nominal image set; any index works."""

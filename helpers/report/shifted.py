@@ -118,7 +118,7 @@ def under_shift(
 def _names(pooled: Sequence[Sample]) -> list[str]:
     """Name sets for a chart: variants without what they are variants of."""
     first, *rest = (sample.spec for sample in pooled)
-    return ["unchanged", *(spec.removeprefix(f"{first}:") for spec in rest)]
+    return ["unchanged", *(s.removeprefix(first).lstrip(":+") for s in rest)]
 
 
 def _columns(estimates: Iterable[Estimate]) -> Floats:

@@ -148,6 +148,11 @@ def test_inspect_makes_one_page_of_one_model_and_opens_it(report, tmp_path):
     assert ran.pages["your_model"] == {
         "model": "resnet18?random",
         "images": "digits",
+        "shifts": [
+            "digits+contrast-3",
+            "digits+motion_blur-3",
+            "digits+gaussian_noise-3",
+        ],
         "num_images": 9,
     }
     assert ran.name == "inspect-resnet18-random-images-digits-num_images-9"

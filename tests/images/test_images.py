@@ -301,3 +301,71 @@ def test_real_photographs() -> None:
     photos = images.load(f"parquet:{SHARED / 'data'}", limit=50)
     assert photos[0].size == (32, 32)
     assert set(photos.labels) <= set(range(10))
+
+
+def levels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture).astype(float)
+
+
+def test_pictures_are_corrupted_by_their_severity() -> None:
+    clean = images.load("digits", limit=10)
+    for name in ("contrast", "gaussian_noise"):
+        moved = []
+        for severity in (1, 3, 5):
+            spec = f"digits+{name}-{severity}"
+            shifted = images.load(spec, limit=10)
+            assert shifted.spec == spec
+            assert (shifted.labels == clean.labels).all()
+            assert (levels(shifted[9]) == levels(shifted[9])).all()
+            moved.append(((levels(shifted[9]) - levels(clean[9])) ** 2).mean())
+        assert moved == sorted(moved)
+        assert moved[0] > 0
+
+
+def test_pictures_have_noise_of_their_own(folder: Path) -> None:
+    shifted = images.load(f"folder:{folder}+gaussian_noise-1", split="train")
+    first, second = (levels(shifted[i])[..., 0].ravel() for i in (6, 7))
+    assert min(first.std(), second.std()) > 10
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
+def test_large_pictures_are_made_smaller_before_noise_is_added(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "only").mkdir()
+    for i in range(5):
+        grey = Image.new("RGB", (1200, 601), (128, 128, 128))
+        grey.save(tmp_path / "only" / f"{i}.png")
+    (shifted,) = images.load(f"folder:{tmp_path}+gaussian_noise-1")
+    assert shifted.size == (511, 256)
+    assert (levels(shifted) - 128).std() == pytest.approx(0.08 * 255, rel=0.02)
+
+
+def test_blur_and_snow_scale_with_the_picture(tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    point = np.zeros((256, 256, 3), np.uint8)
+    point[127:130, 127:130] = 255
+    for i in range(5):
+        Image.fromarray(point).save(tmp_path / "only" / f"{i}.png")
+    (blurred,) = images.load(f"folder:{tmp_path}+motion_blur-5")
+    rows, columns = levels(blurred)[..., 0].nonzero()
+    length = np.hypot(np.ptp(rows), np.ptp(columns))
+    assert 256 / 64 * 16 - 4 < length < 256 / 64 * 16 + 8
+    (snowy,) = images.load(f"folder:{tmp_path}+snow-1")
+    flakes = levels(snowy)[:100, :, 0]
+    assert flakes.std() > 5  # of 255, drawn four pixels wide
+    assert np.abs(np.diff(flakes)).mean() < 0.3 * flakes.std()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digits+snw-3", "unknown corruption 'snw-3'.*'snow-3'"),
+        ("digits+snow-6", "unknown corruption 'snow-6'.*'snow-"),
+        ("wardrobe+snow-3", "wardrobe:snow-3"),
+        ("digit+snow-3", "unknown image set 'digit'.*'digits'"),
+    ],
+)
+def test_an_unknown_corruption_names_the_nearest(spec, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        images.check(spec)

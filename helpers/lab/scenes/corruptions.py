@@ -1,9 +1,9 @@
-"""Five corruptions of five severities, for 64-pixel scenes.
+"""Five corruptions of five severities, for scenes and other pictures.
 
 After ImageNet-C (Hendrycks and Dietterich 2019, arXiv:1903.12261): contrast,
 noise and speckle with its constants, motion blur and snow in its manner but
-for small pictures (their lengths scale with the picture; snow is drawn
-directly). Do not compare the accuracies with those on ImageNet-C.
+for small pictures (their lengths are a share of the shorter side; snow is
+drawn directly). Do not compare the accuracies with those on ImageNet-C.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.lab.scenes.hashing import normal, uniform, words
+from helpers.lab.scenes.scenery import SIDE
 
 
 def _normal(key: Tensor, scene: Tensor) -> Tensor:
     """Standard normal noise of the scene's shape."""
-    count = scene[0].numel() // 2
-    return normal(words(key, count, 64)).view_as(scene)
+    size = scene[0].numel()
+    drawn = normal(words(key, (size + 1) // 2, 64))
+    return drawn[:, :size].view_as(scene)
 
 
 def _smear(planes: Tensor, key: Tensor, length: float, taps: int) -> Tensor:
@@ -68,7 +70,8 @@ def speckle_noise(scene: Tensor, key: Tensor, severity: int) -> Tensor:
 
 def motion_blur(scene: Tensor, key: Tensor, severity: int) -> Tensor:
     """Average along a line."""
-    length = (4, 6, 9, 12, 16)[severity - 1]
+    share = (4, 6, 9, 12, 16)[severity - 1] / SIDE
+    length = round(share * min(scene.shape[2:]))
     return _smear(scene, key, length, length + 1)
 
 
@@ -81,10 +84,12 @@ def snow(scene: Tensor, key: Tensor, severity: int) -> Tensor:
         (0.07, 0.35),
         (0.09, 0.4),
     )[severity - 1]
-    n, _, height, width = scene.shape
+    n, _, *size = scene.shape
+    height, width = (round(SIDE * side / min(size)) for side in size)
     draw = uniform(words(key, height * width, 66)).view(n, 1, height, width)
     flakes = F.max_pool2d((draw < share).float(), 2, 1)
     flakes = _smear(F.pad(flakes, (0, 1, 0, 1)), key, 6, 7)
+    flakes = F.interpolate(flakes, size, mode="bilinear")
     grey = (scene[:, :1] + scene[:, 1:2] + scene[:, 2:]) / 3
     misty = scene + veil * ((1.5 * grey + 0.5).clamp(max=1) - scene).clamp(
         min=0
