@@ -14,6 +14,7 @@ from helpers.editions.jobs import Job
 from helpers.editions.jobs import plan as planned
 from helpers.editions.parameters import IMAGES, MODEL
 from helpers.editions.required_files import Item
+from helpers.images import corrupted
 
 
 def plan(edition: Edition, root: Path, pages: Sequence[str]) -> str:
@@ -60,7 +61,8 @@ def _details(job: Job) -> list[str]:
 def _fetched(jobs: Sequence[Job]) -> str:
     """List what pages would fetch, each thing once, and add it up."""
     models = sorted({spec for job in jobs for spec in job.specs(MODEL)})
-    images = dict.fromkeys(spec for job in jobs for spec in job.specs(IMAGES))
+    specs = (spec for job in jobs for spec in job.specs(IMAGES))
+    images = dict.fromkeys(corrupted.split(spec)[0] for spec in specs)
     found: list[Item | None] = [*map(required_files.of_model, models)]
     found += map(required_files.of_images, images)
     items = [item for item in found if item]

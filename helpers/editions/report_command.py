@@ -22,6 +22,11 @@ LONGEST = 120
 CORRUPTIONS = "contrast-3", "motion_blur-3", "gaussian_noise-3"
 """Shifts of images that are not the lab's."""
 
+LARGEST = 384
+SMALLER = 224
+"""Pixels a side: where images are larger than the first, a report on a model
+that can take smaller ones gives it the second."""
+
 
 def report_name(given: list[tuple[str, str]]) -> str:
     """Name the edition of a report after its model and other parameters."""
@@ -32,6 +37,31 @@ def report_name(given: list[tuple[str, str]]) -> str:
         return name
     digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
     return f"{name[:LONGEST]}-{digest}"
+
+
+def _affordable(spec: str) -> str:
+    """Ask for smaller images where a model's own are large; say so."""
+    from helpers.editions.required_files import bare
+
+    try:
+        side = bare(spec).preprocessing["input_size"][-1]
+    except (ValueError, OSError):
+        return spec  # its page says what is wrong with it
+    if "img_size=" in spec or side <= LARGEST:
+        return spec
+    own, smaller = (
+        f"{spec}{'&' if '?' in spec else '?'}img_size={pixels}"
+        for pixels in (side, SMALLER)
+    )
+    try:
+        bare(smaller)
+    except ValueError:
+        return spec  # no such option, or windows that do not fit
+    typer.echo(
+        f"{spec} sees images of {side} pixels; taking {smaller}, which is "
+        f"many times faster. Its own size: {own}"
+    )
+    return smaller
 
 
 @app.command(cls=Parameterised)
@@ -70,7 +100,8 @@ def inspect(
 
     root = checkout()
     page = jobs.inspecting(root)
-    spec, *beside = specs
+    with_torch()
+    spec, *beside = map(_affordable, specs)
     given = [("model", spec)]
     given += [("beside", json.dumps(beside))] if beside else []
     given += [("images", images)] if images else []
@@ -81,13 +112,12 @@ def inspect(
         shifts = [f"{images}+{corruption}" for corruption in CORRUPTIONS]
         given.insert(1, ("shifts", json.dumps(shifts)))
     edition = jobs.amend(edition, given, [page], root, name)
-    with_torch()
     from helpers.editions import plan_listing
     from helpers.editions import run as runner
     from helpers.editions import site as sites
     from helpers.report import among_others
 
-    among_others.once(specs)
+    among_others.once([spec, *beside])
     if plan:
         typer.echo(plan_listing.plan(edition, root, [page]))
         return

@@ -18,21 +18,21 @@ SIDE = 256
 sees a picture made smaller would see the noise averaged away."""
 
 
-def named(spec: str) -> str:
-    """Return the corruption in an image spec; empty where it has none.
+def split(spec: str) -> tuple[str, str]:
+    """Part an image spec into its set and the corruption, often empty.
 
     Raises:
-        ValueError: an unknown one, or one of scenes, which are corrupted by
-            their variants.
+        ValueError: an unknown corruption, or one of scenes, which are
+            corrupted by their variants.
     """
-    set_, plus, how = spec.rpartition("+")
+    clean, plus, how = spec.rpartition("+")
     if not plus or not re.fullmatch(r"[a-z_]+-\d+", how):
-        return ""
+        return spec, ""
     if how not in CORRUPTED:
         raise unknown("corruption", how, CORRUPTED)
-    if set_.partition(":")[0] == "wardrobe":
+    if clean.partition(":")[0] == "wardrobe":
         raise ValueError(f"{spec!r} is a variant of scenes: wardrobe:{how}")
-    return how
+    return clean, how
 
 
 def source(clean: Source, how: str) -> Source:

@@ -73,9 +73,10 @@ def parse(spec: str) -> Source:
     """
     if not isinstance(spec, str):
         raise wrong_kind("image spec", spec, "a string such as 'wardrobe'")
+    clean, how = corrupted.split(spec)
+    if how:
+        return corrupted.source(parse(clean), how)
     kind, colon, _ = spec.partition(":")
-    if how := corrupted.named(spec):
-        return corrupted.source(parse(spec.removesuffix(f"+{how}")), how)
     if spec in lab.SETS:
         return lab.source(spec)
     if spec in hub.ALIASES:

@@ -187,6 +187,29 @@ def test_reports_with_other_parameters_have_other_names():
     assert all(re.fullmatch(r"[\w-]{1,140}", name) for name in names)
 
 
+def test_inspect_gives_smaller_images_to_models_of_large_ones(report):
+    large = "vit_small_patch14_dinov2?random"
+    words = [large, "resnet18?random", "regnety_320?random", "--no-open"]
+    result = vitscope("inspect", *words)
+    assert result.exit_code == 0, result.output
+    (_, ran, _), _ = report
+    given = ran.pages["your_model"]
+    assert given["model"] == f"{large}&img_size=224"
+    assert given["beside"] == words[1:3]
+    assert "518 pixels" in result.stdout
+    assert f"Its own size: {large}&img_size=518" in result.stdout
+    report.clear()
+    vitscope("inspect", f"{large}&img_size=518", "--no-open")
+    assert report[0][1].pages["your_model"]["model"].endswith("=518")
+
+
+def test_inspect_leaves_large_images_to_models_of_one_size(report):
+    fixed = "tf_efficientnet_b5?random"  # 456 pixels, and no such option
+    result = vitscope("inspect", fixed, "--no-open")
+    assert report[0][1].pages["your_model"]["model"] == fixed
+    assert "pixels" not in result.stdout
+
+
 def test_inspect_can_say_what_it_would_do(report):
     result = vitscope("inspect", "resnet18?random", "--plan")
     assert result.exit_code == 0, result.output
