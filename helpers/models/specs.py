@@ -16,8 +16,8 @@ A spec is a string:
 Options follow a question mark: `resnet50?random` leaves out the trained
 weights, `resnet50?random=1` draws other ones, and
 `vit_small_patch16_224?random&img_size=64` also sets the image size. An
-untrained ResNet has the last gain of each branch at 1, where timm starts with
-0: a branch that adds nothing has no features to compare.
+untrained model has gains of 1 where timm starts with 0, as in the last norm of
+a ResNet's branch: a branch that adds nothing has no features to compare.
 """
 
 from __future__ import annotations
@@ -233,6 +233,8 @@ def _timm_model(want: _Spec, spec: str) -> nn.Module:
         hint = f"its patches and windows must divide them, as they do {usual}"
         size = (3, want.img_size, want.img_size)
         own_modules.run(model.eval(), size, hint)
+        own: Any = model  # not every model notes its size itself
+        own.pretrained_cfg = {**own.pretrained_cfg, "input_size": size}
     return model
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import safetensors.torch
 import timm
 import torch
-from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 CONTAINERS = ("state_dict", "model_state_dict", "model")
@@ -153,9 +152,11 @@ def fit(
 
 
 def open_branches(module: nn.Module) -> None:
-    """Set the last gain of each branch to 1 where a ResNet starts at 0."""
-    for block in module.modules():
-        if isinstance(block, (BasicBlock, Bottleneck)):
-            last = getattr(block, "bn3", None) or block.bn2
-            if not last.weight.is_meta and not last.weight.any():
-                nn.init.ones_(last.weight)
+    """Set gains that start at 0, and so close a branch, to 1.
+
+    Of norms and scales: ResNets, RegNets and Swin v2 begin with such.
+    """
+    for name, gain in module.named_parameters():
+        scales = name.rpartition(".")[2] in ("weight", "gamma")
+        if scales and gain.ndim == 1 and not gain.is_meta and not gain.any():
+            nn.init.ones_(gain)

@@ -23,6 +23,8 @@ KINDS = {
     "resnet": ("resnet50", {"layers": (2, 1, 1, 1)}),
     "basic": ("resnet18", {}),
     "squeeze": ("seresnet50", {"layers": (1, 1, 1, 1)}),
+    "selective kernel": ("skresnet18", {}),
+    "selective bottleneck": ("skresnet50", {"layers": (1, 1, 1, 1)}),
     "bit": ("resnetv2_50x1_bit", {}),
     "post-activation": ("resnetv2_50", {"preact": False}),
 }
@@ -113,9 +115,8 @@ def resnet_streams(module: nn.Module, x: Tensor):
             inner = block.norm1(x) if preact else x
             z = x if block.downsample is None else block.downsample(inner)
             f = resnet_branch(block, inner, preact, v1)
-            end = "norm3" if v1 else "conv3"
-            if v1 and not hasattr(block, "conv3"):
-                end = "norm2"
+            end = "norm" if v1 and hasattr(block, "bn1") else "conv"
+            end += "3" if hasattr(block, "conv3") else "2"
             yield f"stages.{i}.{j}.{end}", z, f
             x = z + f if preact else (z + f).relu()
 
@@ -128,10 +129,10 @@ def resnet_branch(
         if preact and k > 1:
             x = getattr(block, f"norm{k}")(x)
         x = getattr(block, f"conv{k}")(x)
-        if v1:
+        if v1 and hasattr(block, f"bn{k}"):
             x = getattr(block, f"bn{k}")(x)
             x = x.relu() if k < last else x
-        elif not preact:
+        elif not preact and not v1:
             x = getattr(block, f"norm{k}")(x)
     return block.se(x) if v1 and block.se is not None else x
 
@@ -236,6 +237,12 @@ def test_a_zero_branch_has_no_ratio_and_says_so() -> None:
         assert values(found, "blocks.1.attn", quantity).isnan().all()
         assert values(found, "blocks.1.fc2", quantity).isfinite().all()
     assert np.isfinite(found.by_image("ratio", "cls")).all()
+
+
+def test_sums_that_no_hook_can_take_out_are_told() -> None:
+    model = models.load("res2net50_26w_4s?random")
+    with pytest.raises(ValueError, match=r"no hook can take out.*Res2Net"):
+        residual.measure(model, pictures(model))
 
 
 def test_a_dead_token_is_left_out_and_counted() -> None:

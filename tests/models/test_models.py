@@ -195,3 +195,21 @@ def test_untrained_resnets_have_branches_that_add_something(spec: str) -> None:
         for block in stage:
             last = getattr(block, "bn3", None) or block.bn2
             assert torch.equal(last.weight, torch.ones_like(last.weight))
+
+
+@pytest.mark.parametrize("name", ["regnety_002", "swinv2_tiny_window8_256"])
+def test_no_untrained_model_has_a_norm_that_gives_zeros(name: str) -> None:
+    bare = timm.create_model(name).state_dict()
+    loaded = models.load(f"{name}?random", "cpu").module.state_dict()
+    gains = [k for k in bare if k.endswith("weight") and bare[k].ndim == 1]
+    assert not all(bare[key].any() for key in gains)
+    assert all(loaded[key].all() for key in gains)
+
+
+@pytest.mark.parametrize(
+    "name", ["volo_d1_224", "levit_128s", "naflexvit_base_patch16_gap"]
+)
+def test_images_have_the_size_that_a_spec_asks_for(name: str) -> None:
+    model = models.load(f"{name}?random&img_size=64")
+    assert model.preprocessing["input_size"] == (3, 64, 64)
+    assert model(torch.zeros(1, 3, 64, 64)).isfinite().all()

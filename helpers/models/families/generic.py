@@ -65,8 +65,13 @@ def _in_forward_order(module: nn.Module, path: str = "") -> Iterator[str]:
 
 
 def layout(module: Any) -> Layout:
-    """Count prefix tokens; no grid of patches is known."""
-    return replace(blocks.token_layout(module), grid=None, patch=None)
+    """Count prefix tokens; no grid of patches is known.
+
+    A class token that only joins after the layers, as in VOLO, is none.
+    """
+    found = blocks.token_layout(module)
+    first = found.has_class_token and found.prefix_tokens > 0
+    return replace(found, has_class_token=first, grid=None, patch=None)
 
 
 def no_sums(module: Any, layers: Layers) -> Sums | str:

@@ -30,7 +30,9 @@ V2_PARTS = {
     for i in (1, 2, 3)
     for kind in ("norm", "conv")
 }
-BRANCH_ENDS = ("bn2", "bn3", "se", "drop_path")
+BRANCH_ENDS = ("conv2", "conv3", "bn2", "bn3", "se", "drop_path")
+"""In forward order; blocks of selective kernels have a norm in each `conv`."""
+LAST_ACTS = ("act", "act2", "act3")
 
 
 def layers(module: Any) -> Layers:
@@ -54,8 +56,13 @@ def layers(module: Any) -> Layers:
     return found
 
 
-def sums(module: Any, layers: Layers) -> Sums:
+def sums(module: Any, layers: Layers) -> Sums | str:
     """List the sum of every block, before the activation that follows it."""
+    if isinstance(module, ResNet) and hasattr(module.layer1[0], "relu"):
+        return (
+            "has residual sums that no hook can take out: the activation "
+            "after a sum also runs inside the branch (Res2Net)"
+        )
 
     def having(path: str, names: tuple[str, ...]) -> list[str]:
         own = dict(module.get_submodule(path).named_children())
@@ -66,7 +73,7 @@ def sums(module: Any, layers: Layers) -> Sums:
         return Tap(projected[0]) if projected else Tap(path, is_input=True)
 
     def total(out: Tap) -> Tap:
-        acts = having(out.path, ("act2", "act3"))
+        acts = having(out.path, LAST_ACTS)
         return Tap(acts[-1], is_input=True) if acts else out
 
     def branch(path: str) -> Tap:

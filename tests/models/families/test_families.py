@@ -5,7 +5,12 @@ import timm
 import torch
 
 from helpers import images, models
-from helpers.measures import attention_weights, receptive_fields, residual
+from helpers.measures import (
+    attention_weights,
+    localization,
+    receptive_fields,
+    residual,
+)
 from helpers.models.families import recognition
 from helpers.runtime.paths import checkout
 from tests.models.families import checks
@@ -76,3 +81,11 @@ def test_a_generic_map_with_channels_last_is_read_as_such() -> None:
     handle.remove()
     assert seen[0].shape[2:] == (7, 7)
     torch.testing.assert_close(each, seen[0].flatten(2).transpose(1, 2))
+
+
+def test_a_class_token_that_joins_after_the_layers_is_none() -> None:
+    model = models.load("volo_d1_224?random&img_size=64")
+    assert (model.prefix_tokens, model.has_class_token) == (0, False)
+    assert checks.recorded(model, "network.4.out")["network.4.out"].ndim == 3
+    maps = localization.heatmaps(model, checks.scenes(4), "out", 4, 4)
+    assert list(maps) == list(model.taps)
