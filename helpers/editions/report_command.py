@@ -14,7 +14,6 @@ from helpers.editions.command_line import (
     setting,
     with_torch,
 )
-from helpers.runtime.paths import checkout
 
 LONGEST = 120
 """Letters in the name of a report, before a digest takes over."""
@@ -95,10 +94,10 @@ def inspect(
     """
     import webbrowser
 
-    from helpers.editions import jobs
+    from helpers.editions import jobs, own_copy
     from helpers.editions.edition import DEFAULT, load
 
-    root = checkout()
+    root = own_copy.root(typer.echo)
     page = jobs.inspecting(root)
     with_torch()
     spec, *beside = map(_affordable, specs)

@@ -112,10 +112,13 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_data(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for path in DATA.rglob("*"):
-        if path in tracked():
-            assert f"helpers/data/{path.relative_to(DATA)}" in names
+    known = set(tracked())
+    for path in known.intersection(DATA.rglob("*")):
+        assert f"helpers/data/{path.relative_to(DATA)}" in names
     assert {"helpers/__main__.py", "helpers/py.typed"} <= names
+    sources = [ROOT / "_config.yml", ROOT / "_toc.yml", ROOT / "CHANGELOG.md"]
+    for path in known.intersection([*sources, *(ROOT / "book").rglob("*")]):
+        assert f"helpers/_sources/{path.relative_to(ROOT)}" in names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if "dist-info" not in top} == {"helpers"}
 
