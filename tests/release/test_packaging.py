@@ -157,7 +157,7 @@ def test_ci_runs_the_command_of_the_readme():
     assert "make test" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["tests", "publish", "colab"])
+@pytest.mark.parametrize("name", ["tests", "publish", "colab", "release"])
 def test_workflows_are_valid_yaml(name):
     path = ROOT / ".github" / "workflows" / f"{name}.yml"
     assert yaml.safe_load(path.read_text())["jobs"]
