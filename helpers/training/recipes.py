@@ -33,8 +33,8 @@ so what is left to recognise is shape and pattern. Both views keep at least
 
 _LOCAL = replace(_STRONG, scale=(0.12, 0.4), blur=0.2)
 
-_FEW = 5 / 1_600
-"""Five photographs of each garment, where all others see 1,600."""
+_FEW = 2 / 1_600
+"""Two photographs of each garment, where all others see 1,600."""
 
 _STAGES = (
     (100_000, ("background", "place")),
