@@ -9,11 +9,12 @@ in a page's first cell: figures are counted from there.
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
 import altair as alt
+from nbformat import NotebookNode
 
 from helpers.charts.theme import (
     ROWS_AT_MOST,
@@ -25,6 +26,9 @@ from helpers.charts.theme import (
 
 _numbers: Iterator[int] = count(1)
 _addresses: set[str] = set()
+_FIGURE = re.compile(
+    r'class="vl-chart".*?<script type="application/json">(.*?)</script>'
+)
 
 
 def render(spec: dict[str, Any], **_: Any) -> dict[str, str]:
@@ -105,6 +109,35 @@ def pack(rows: list[dict[str, Any]]) -> Any:
         else:
             columns[field] = {"values": values}
     return columns
+
+
+def specs_in(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
+    """Read the charts back from an executed notebook of the book.
+
+    Yields:
+        Their Vega-Lite specifications, with columns in place of rows.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for text in _FIGURE.findall(
+                output.get("data", {}).get("text/html", "")
+            ):
+                spec = json.loads(text)
+                tables = spec["datasets"]
+                spec["datasets"] = {n: _unpack(t) for n, t in tables.items()}
+                yield spec
+
+
+def _unpack(table: Any) -> Any:
+    """Undo `pack`, but keep columns."""
+    if not isinstance(table, Mapping):
+        return table
+    return {
+        field: column["values"]
+        if "values" in column
+        else [column["levels"][code] for code in column["codes"]]
+        for field, column in table.items()
+    }
 
 
 def setup() -> None:
