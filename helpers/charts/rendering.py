@@ -14,7 +14,6 @@ from itertools import count
 from typing import Any
 
 import altair as alt
-from nbformat import NotebookNode
 
 from helpers.charts.theme import (
     ROWS_AT_MOST,
@@ -27,7 +26,7 @@ from helpers.charts.theme import (
 _numbers: Iterator[int] = count(1)
 _addresses: set[str] = set()
 _FIGURE = re.compile(
-    r'class="vl-chart".*?<script type="application/json">(.*?)</script>'
+    r'<figure class="vl-chart" id="([^"]+)">.*?json">(.*?)</script>', re.DOTALL
 )
 
 
@@ -111,24 +110,25 @@ def pack(rows: list[dict[str, Any]]) -> Any:
     return columns
 
 
-def specs_in(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
+def figures_in(
+    notebook: Mapping[str, Any],
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Read the charts back from an executed notebook of the book.
 
+    Args:
+        notebook: its JSON.
+
     Yields:
-        Their Vega-Lite specifications, with columns in place of rows.
+        Address and specification of each, its tables packed.
     """
-    for cell in notebook.cells:
+    for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
-            for text in _FIGURE.findall(
-                output.get("data", {}).get("text/html", "")
-            ):
-                spec = json.loads(text)
-                tables = spec["datasets"]
-                spec["datasets"] = {n: _unpack(t) for n, t in tables.items()}
-                yield spec
+            text = "".join(output.get("data", {}).get("text/html", ""))
+            for name, spec in _FIGURE.findall(text):
+                yield name, json.loads(spec)
 
 
-def _unpack(table: Any) -> Any:
+def unpack(table: Any) -> Any:
     """Undo `pack`, but keep columns."""
     if not isinstance(table, Mapping):
         return table

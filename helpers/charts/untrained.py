@@ -118,7 +118,7 @@ def lines_in(notebook: NotebookNode) -> dict[str, list[dict[str, Any]]]:
         so is one whose description comes twice.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for spec in rendering.specs_in(notebook):
+    for _, spec in rendering.figures_in(notebook):
         lines = _lines(spec)
         if lines:
             again = spec["description"] in found
@@ -146,7 +146,8 @@ def _lines(spec: dict[str, Any]) -> list[dict[str, Any]]:
         if param["name"].startswith("choose_")
     ]
     panels = [spec["facet"]["field"]] if "facet" in spec else []
-    table = pd.DataFrame(spec["datasets"][spec["data"]["name"]])
+    packed = spec["datasets"][spec["data"]["name"]]
+    table = pd.DataFrame(rendering.unpack(packed))
     points = _points(table, x, [*panels, *choices, series])
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for (*names, depth), value in zip(
