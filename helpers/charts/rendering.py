@@ -128,15 +128,12 @@ def figures_in(
                 yield name, json.loads(spec)
 
 
-def unpack(table: Any) -> Any:
-    """Undo `pack`, but keep columns."""
-    if not isinstance(table, Mapping):
-        return table
+def unpack(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the columns that `pack` has made of a table, with their names."""
     return {
-        field: column["values"]
-        if "values" in column
-        else [column["levels"][code] for code in column["codes"]]
-        for field, column in table.items()
+        field: column.get("values")
+        or [column["levels"][code] for code in column["codes"]]
+        for field, column in columns.items()
     }
 
 

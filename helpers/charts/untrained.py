@@ -5,6 +5,9 @@ that it draws against depth; the page draws them beside its own while it runs
 with the same parameters. A chart is known by its description, a line by the
 names of its panel, choice and series. All names and depths of a chart must
 agree, or nothing is drawn.
+
+A line is kept as its points, `depth:value` with spaces between, under its
+names, joined by semicolons.
 """
 
 import re
@@ -29,6 +32,8 @@ SEED = re.compile(r"\?random=\d+")
 """What the weights of a control add to the name of a model."""
 RESULT = re.compile(r" \([^()]*\d[^()]*\)$")
 """A number that the page found, behind the name of a series."""
+Point = tuple[str, str]
+"""The names of a line, and a depth."""
 NOTE = "thin grey lines: untrained"
 SENTENCE = (
     "Thin grey lines: the same on untrained models, the mean over draws of "
@@ -69,12 +74,12 @@ def beside(
 
 def draws_of(
     description: str, given: Mapping[str, Any]
-) -> list[dict[tuple[str, ...], float]]:
+) -> list[dict[Point, float]]:
     """Read what a chart shows with each draw of untrained weights.
 
     Returns:
-        The names of a line and a depth, to the number there; nothing where no
-        page, or more than one, that runs with the values given has the chart.
+        The value at each point; nothing where no page, or more than one, that
+        runs with the values given has the chart.
     """
     found = []
     for path in sorted((other_weights.FOLDER / CONTROLS).glob("*.json")):
@@ -86,47 +91,41 @@ def draws_of(
         if draws and other_weights.speaks_of(content, given):
             try:
                 found.append([_read(lines) for lines in draws])
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (AttributeError, ValueError) as error:
                 raise ValueError(
-                    f"{path.name}: each line of a chart must have names, "
-                    "depths and as many values; it has others for the chart "
-                    f"{description!r}"
+                    f"{path.name}: expected lines as points depth:value, with "
+                    f"spaces between, for the chart {description!r}"
                 ) from error
     return found[0] if len(found) == 1 else []
 
 
-def _read(
-    lines: Sequence[Mapping[str, Any]],
-) -> dict[tuple[str, ...], float]:
+def _read(lines: Mapping[str, str]) -> dict[Point, float]:
     """Read lines as `lines_in` gives them."""
     return {
-        (*line["names"], depth): float(value)
-        for line in lines
-        for depth, value in zip(
-            line["depths"].split(), line["values"].split(), strict=True
-        )
+        (names, depth): float(value)
+        for names, line in lines.items()
+        for depth, _, value in (point.partition(":") for point in line.split())
     }
 
 
-def lines_in(notebook: NotebookNode) -> dict[str, list[dict[str, Any]]]:
+def lines_in(notebook: NotebookNode) -> dict[str, dict[str, str]]:
     """Collect what an executed notebook draws as lines against depth.
 
     Returns:
-        Description of a chart to its lines: the `names` of panel, choice and
-        series, and `depths` and `values` as numbers with spaces between. A
-        chart whose lines cannot be told apart by their names is left out, and
-        so is one whose description comes twice.
+        Description of a chart to its lines, by their names. A chart whose
+        lines cannot be told apart by their names is left out, and so is one
+        whose description comes twice.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, dict[str, str]] = {}
     for _, spec in rendering.figures_in(notebook):
         lines = _lines(spec)
         if lines:
             again = spec["description"] in found
-            found[spec["description"]] = [] if again else lines
+            found[spec["description"]] = {} if again else lines
     return {text: lines for text, lines in found.items() if lines}
 
 
-def _lines(spec: dict[str, Any]) -> list[dict[str, Any]]:
+def _lines(spec: dict[str, Any]) -> dict[str, str]:
     """Return the lines of a specification, if it has any against depth."""
     layers = spec.get("spec", spec).get("layer", [])
     axes = [
@@ -138,7 +137,7 @@ def _lines(spec: dict[str, Any]) -> list[dict[str, Any]]:
         and layer["encoding"]["x"]["type"] == "quantitative"
     ]
     if not axes:
-        return []
+        return {}
     x, y, series = (axes[0][axis]["field"] for axis in ("x", "y", "color"))
     choices = [
         param["name"].removeprefix("choose_")
@@ -149,30 +148,21 @@ def _lines(spec: dict[str, Any]) -> list[dict[str, Any]]:
     packed = spec["datasets"][spec["data"]["name"]]
     table = pd.DataFrame(rendering.unpack(packed))
     points = _points(table, x, [*panels, *choices, series])
-    lines: dict[tuple[str, ...], dict[str, str]] = {}
-    for (*names, depth), value in zip(
-        points, table[y].astype(float), strict=True
-    ):
-        lines.setdefault(tuple(names), {})[depth] = f"{value:.4g}"
-    if sum(map(len, lines.values())) < len(points):
-        return []
-    return [
-        {
-            "names": [*names],
-            "depths": " ".join(line),
-            "values": " ".join(line.values()),
-        }
-        for names, line in lines.items()
-    ]
+    if len({*points}) < len(points):
+        return {}
+    lines: dict[str, list[str]] = {}
+    values = table[y].astype(float)
+    for (names, depth), value in zip(points, values, strict=True):
+        lines.setdefault(names, []).append(f"{depth}:{value:.4g}")
+    return {names: " ".join(line) for names, line in lines.items()}
 
 
-def _points(
-    data: pd.DataFrame, x: str, columns: Sequence[str]
-) -> list[tuple[str, ...]]:
+def _points(data: pd.DataFrame, x: str, columns: Sequence[str]) -> list[Point]:
     """Return names and depth of each row as they are with any weights."""
     names = [
         [RESULT.sub("", SEED.sub("", str(name))) for name in data[column]]
         for column in columns
     ]
-    depths = [f"{depth:.6g}" for depth in data[x]]
-    return list(zip(*names, depths, strict=True))
+    joined = map("; ".join, zip(*names, strict=True))
+    depths = (f"{depth:.6g}" for depth in data[x])
+    return list(zip(joined, depths, strict=True))

@@ -55,8 +55,11 @@ def executed(*drawn: Any) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=cells)
 
 
-def line(names: list[str], depths: str, values: str) -> dict[str, Any]:
-    return {"names": names, "depths": depths, "values": values}
+def line(values: str) -> str:
+    """Write four values at the depths of `curves`."""
+    depths = ("0", "0.333333", "0.666667", "1")
+    pairs = zip(depths, values.split(), strict=True)
+    return " ".join(f"{depth}:{value}" for depth, value in pairs)
 
 
 def test_lines_against_depth_are_read_back_from_an_executed_page() -> None:
@@ -80,11 +83,11 @@ def test_lines_against_depth_are_read_back_from_an_executed_page() -> None:
         description="All that a chart\n can tell apart.",
     )
     assert untrained.lines_in(executed(drawn)) == {
-        "All that a chart can tell apart.": [
-            line(["p", "hue", "a, b"], "0 1", "0.1235 nan"),
-            line(["p", "hue", "a"], "0 1", "-2 0.25"),
-            line(["q", "hue", "a"], "0 1", "0.5 1.235e+04"),
-        ]
+        "All that a chart can tell apart.": {
+            "p; hue; a, b": "0:0.1235 1:nan",
+            "p; hue; a": "0:-2 1:0.25",
+            "q; hue; a": "0:0.5 1:1.235e+04",
+        }
     }
 
 
@@ -133,13 +136,11 @@ def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 TRAINED = curves("vit_cls (intact: 0.71)", "mae", se=0.01)
-DEPTHS = "0 0.333333 0.666667 1"
 
 
 def draw(first: str, second: str) -> dict[str, Any]:
     """One draw of untrained weights, by its values for two models."""
-    lines = [line(["mae"], DEPTHS, second), line(["vit_cls"], DEPTHS, first)]
-    return {TEXT: lines}
+    return {TEXT: {"mae": line(second), "vit_cls": line(first)}}
 
 
 TWO = (
@@ -190,8 +191,7 @@ def test_every_panel_and_choice_has_its_own_untrained_lines(keep: Any) -> None:
         curves("mae", panel=panel, factor=choice) for panel, choice in keys
     )
     values = {key: f"{i} {i} {i} {i}" for i, key in enumerate(keys)}
-    lines = [line([*k, "mae"], DEPTHS, v) for k, v in values.items()]
-    keep({TEXT: lines})
+    keep({TEXT: {f"{p}; {c}; mae": line(v) for (p, c), v in values.items()}})
     spec = drawn(table, facet="panel", choose="factor")
     assert len(grey(spec)) == 1
     rows = spec["datasets"][spec["data"]["name"]]
@@ -256,7 +256,7 @@ def test_nothing_is_drawn_beside_another_chart(keep: Any) -> None:
 
 
 def test_nothing_is_drawn_where_draws_differ(keep: Any) -> None:
-    shorter = {TEXT: TWO[0][TEXT][:1]}
+    shorter = {TEXT: {"mae": TWO[0][TEXT]["mae"]}}
     keep(TWO[0], shorter)
     assert grey(drawn()) == []
 
@@ -265,21 +265,13 @@ def test_a_chart_that_shows_untrained_models_itself_is_left_alone(
     keep: Any,
 ) -> None:
     names = ("mae", "vit_cls?random")
-    values = "0 0 0 0"
-    keep({TEXT: [line([name], DEPTHS, values) for name in names]})
+    keep({TEXT: dict.fromkeys(names, line("0 0 0 0"))})
     assert grey(drawn(curves(*names))) == []
 
 
 @pytest.mark.parametrize(
     "lines",
-    [
-        [line(["mae"], "0 1", "0.5")],
-        [line(["mae"], "0 1", "0.5 high")],
-        [{"names": ["mae"], "depths": "0 1"}],
-        [line(["mae"], "0", 1)],  # type: ignore[arg-type]
-        ["mae"],
-        1,
-    ],
+    [{"mae": "0:0.5 1"}, {"mae": "0:high"}, {"mae": 1}, ["mae"], 1],
 )
 def test_curves_of_another_form_are_refused(keep: Any, lines: Any) -> None:
     keep({TEXT: lines})

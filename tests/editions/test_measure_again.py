@@ -133,15 +133,7 @@ def test_curves_of_controls_are_kept_and_picked_up(book: Path) -> None:
     page.write_text(page.read_text() + DRAW)
     assert vitscope("controls", "--draws", "2").exit_code == 0
     expected = {
-        str(i): {
-            CHART["description"]: [
-                {
-                    "names": ["lab/vit_cls"],
-                    "depths": "0 1",
-                    "values": f"{100 * i} 0.25",
-                }
-            ]
-        }
+        str(i): {CHART["description"]: {"lab/vit_cls": f"0:{100 * i} 1:0.25"}}
         for i in (1, 2)
     }
     assert drawn(book) == expected
@@ -170,8 +162,8 @@ def test_curves_go_with_the_effects_of_their_run(book: Path) -> None:
     vitscope("controls", "--draws", "1")
     page.write_text(text.replace("0.25", "0.75"))
     vitscope("controls", "--draws", "1")
-    ((line,),) = drawn(book)["1"].values()
-    assert line["values"] == "100 0.75"
+    (lines,) = drawn(book)["1"].values()
+    assert lines == {"lab/vit_cls": "0:100 1:0.75"}
     page.write_text(text.replace("scale: float = 1.0", "scale: float = 2.0"))
     run.run(LAB, book, ["first"], say=lambda _: None)
     twins = vitscope("seeds", "twins")
