@@ -15,7 +15,7 @@ from helpers.runtime.errors import unknown
 
 LABELS_AT_MOST = 12
 STANDARD_ERRORS = 2.0
-LOW, HIGH, ROW = "_low", "_high", "_row"
+LOW, HIGH, ROW, UNTRAINED = "_low", "_high", "_row", "_untrained"
 
 Band = str | tuple[str, str] | None
 Range = tuple[float, float] | None
@@ -177,7 +177,8 @@ def number(
     """
     scale = alt.Scale(nice=domain is None, zero=zero and not domain)
     if domain or marked is not None:
-        used = kept[[c for c in (column, LOW, HIGH) if c in kept]]
+        shown = (column, LOW, HIGH, UNTRAINED)
+        used = kept[[c for c in shown if c in kept]]
         extra = [m for m in (marked or ()) if m is not None] + [0.0] * zero
         low = min(used.min().min(), *extra, float("inf"))
         high = max(used.max().max(), *extra, -float("inf"))
@@ -219,8 +220,9 @@ def series(
 
 
 def tips(kept: pd.DataFrame, titles: Mapping[str, str]) -> list[Any]:
-    """List what the pointer shows: the columns, and the standard error."""
-    shown = {**titles, **({"se": "standard error"} if "se" in kept else {})}
+    """List what the pointer shows: the columns, error and control."""
+    more = {"se": "standard error", UNTRAINED: "untrained"}
+    shown = {**titles, **{c: name for c, name in more.items() if c in kept}}
     return [
         alt.Tooltip(
             field=column, title=title, type="quantitative", format=".3~f"

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 import helpers.charts.encodings as encodings
+import helpers.charts.untrained as untrained
 from helpers.charts.encodings import Band, Range
 from helpers.charts.panels import finish
 from helpers.charts.theme import PANEL
@@ -31,7 +32,8 @@ def lines(
 ) -> Any:
     """Draw a number against depth or another quantity, one line per series.
 
-    A click on the legend brings out a series.
+    A click on the legend brings out a series. Thin grey lines show the same
+    on untrained models, where `vitscope controls` has measured them.
 
     Args:
         table: one row per point.
@@ -66,6 +68,7 @@ def lines(
     )
     data = encodings.bounded(data, y, bounds)
     encodings.single(data, [x, color, facet, choose])
+    data = untrained.beside(data, description, x, [facet, choose, color])
     named = not pd.api.types.is_numeric_dtype(data[x])
     if named:
         data = data.assign(**{encodings.ROW: range(len(data))})
@@ -110,6 +113,17 @@ def lines(
         tooltip=encodings.tips(data, tips),
     )
     layers = [line, points.add_params(picked)]
+    titles = [title]
+    if encodings.UNTRAINED in data:
+        titles.append(untrained.NOTE)
+        description = f"{description} {untrained.SENTENCE}"
+        thin = base.mark_line(strokeWidth=1, aria=False).encode(
+            alt.Y(field=encodings.UNTRAINED, type="quantitative"),
+            color=alt.value({"expr": "theme_muted"}),
+            detail=alt.Detail(field=color, type="nominal"),
+            opacity=faded.then(alt.value(0.9)).otherwise(alt.value(0.15)),
+        )
+        layers.insert(0, thin)
     if encodings.LOW in data:
         area = base.mark_area(aria=False).encode(
             alt.Y(field=encodings.LOW, type="quantitative"),
@@ -123,5 +137,5 @@ def lines(
         width=PANEL if facet else "container", height=180 if facet else 280
     )
     return finish(
-        chart, data, description, [title], facet, choose, own_y=own_scale
+        chart, data, description, titles, facet, choose, own_y=own_scale
     )

@@ -9,7 +9,7 @@ in a page's first cell: figures are counted from there.
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -25,6 +25,9 @@ from helpers.charts.theme import (
 
 _numbers: Iterator[int] = count(1)
 _addresses: set[str] = set()
+_FIGURE = re.compile(
+    r'<figure class="vl-chart" id="([^"]+)">.*?json">(.*?)</script>', re.DOTALL
+)
 
 
 def render(spec: dict[str, Any], **_: Any) -> dict[str, str]:
@@ -105,6 +108,33 @@ def pack(rows: list[dict[str, Any]]) -> Any:
         else:
             columns[field] = {"values": values}
     return columns
+
+
+def figures_in(
+    notebook: Mapping[str, Any],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the charts back from an executed notebook of the book.
+
+    Args:
+        notebook: its JSON.
+
+    Yields:
+        Address and specification of each, its tables packed.
+    """
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            text = "".join(output.get("data", {}).get("text/html", ""))
+            for name, spec in _FIGURE.findall(text):
+                yield name, json.loads(spec)
+
+
+def unpack(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the columns that `pack` has made of a table, with their names."""
+    return {
+        field: column.get("values")
+        or [column["levels"][code] for code in column["codes"]]
+        for field, column in columns.items()
+    }
 
 
 def setup() -> None:

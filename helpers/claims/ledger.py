@@ -80,7 +80,7 @@ def table(
     for row in rows:
         claim = find(row["claim"])
         page = pages.get(claim.page, {})
-        given = page["parameters"] if page else _running()
+        given = page["parameters"] if page else running()
         beside = other_weights.compare(row, given)
         tier = protocol(claim.page, given) if page else ""
         word = worded(beside.pop("verdict"), tier)
@@ -124,7 +124,7 @@ def judged(paper: str = "") -> list[dict[str, Any]]:
     )
 
 
-def _running() -> Mapping[str, Any]:
+def running() -> Mapping[str, Any]:
     """Return the names of the notebook that is running; none elsewhere."""
     from IPython.core.getipython import get_ipython
 

@@ -27,6 +27,8 @@ FOLDER = DATA / "results"
 KINDS = CONTROLS, SEEDS = "controls", "seeds"
 FIRST = "first"
 """The run of a file of seeds that has the weights of the book."""
+CURVES = "curves"
+"""What `charts.untrained` keeps in a run, where there is any."""
 KEYS = {"page", "parameters", "runs"}
 RUN_KEYS = {"code", "data", "models", "versions", "seconds", "claims"}
 
@@ -68,7 +70,10 @@ def read(kind: str, page: str) -> dict[str, Any]:
     path = FOLDER / kind / f"{page}.json"
     if not path.is_file():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is not JSON: {error}") from error
     _check(content, path)
     return content
 
@@ -81,7 +86,7 @@ def _check(content: Mapping[str, Any], path: Path) -> None:
             f"after its page; it has {', '.join(sorted(content))}"
         )
     for label, run in content["runs"].items():
-        if run.keys() != RUN_KEYS:
+        if run.keys() - {CURVES} != RUN_KEYS:
             raise ValueError(
                 f"run {label} of {path.name} must have "
                 f"{', '.join(sorted(RUN_KEYS))}; it has "

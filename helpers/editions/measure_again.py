@@ -16,8 +16,9 @@ import nbformat
 
 import helpers.editions.provenance as provenance
 import helpers.editions.results as results
+from helpers.charts import untrained
 from helpers.claims import claims, judge, other_weights, verdicts_in
-from helpers.claims.other_weights import CONTROLS, FIRST, SEEDS
+from helpers.claims.other_weights import CONTROLS, CURVES, FIRST, SEEDS
 from helpers.editions import parameters
 from helpers.editions.edition import DEFAULT, Edition, load
 from helpers.editions.failures import Failure
@@ -85,6 +86,7 @@ def run(
     edition, jobs = pages_of(kind, root, pages)
     checks = parameters.checks() if kind == SEEDS else {}
     due: dict[Task, tuple[Job, dict[str, object]]] = {}
+    tasks: list[tuple[Task, Job]] = []
     idle = 0
     for weights in found:
         folder = root / "_build" / kind / weights.label
@@ -96,9 +98,10 @@ def run(
                 continue
             parameters.check(job.page, job.declared, again.parameters, checks)
             made, kept = signature(job, weights), _kept(kind, job)
+            label = f"{job.page}, {weights.label}"
+            task = Task(label, folder, again, made_from={})
+            tasks.append((task, job))
             if changed(kept["runs"].get(weights.label, {}), made):
-                label = f"{job.page}, {weights.label}"
-                task = Task(label, folder, again, made_from={})
                 due[task] = (job, made)
     if idle == len(found) * len(jobs):
         raise ValueError(
@@ -123,6 +126,9 @@ def run(
             rows = verdicts_in(nbformat.read(path, as_version=4))
             _keep(kind, job, task.folder.name, made, rows, outcome)
             say(f"{task.label}: {outcome:.1f} s")
+        if kind == CONTROLS:
+            for task, job in tasks:
+                _keep_curves(task, job)
     return failed
 
 
@@ -167,9 +173,23 @@ def _keep(
         },
     }
     runs = sorted(content["runs"].items(), key=lambda run: run[0] != FIRST)
-    text = json.dumps(content | {"runs": dict(runs)}, indent=1)
-    path = other_weights.FOLDER / kind / f"{job.page}.json"
-    results.write(path, text + "\n")
+    _write(kind, content | {"runs": dict(runs)})
+
+
+def _keep_curves(task: Task, job: Job) -> None:
+    """Keep what a control draws, if its executed page is still there."""
+    content, page = _kept(CONTROLS, job), results.record(task.folder, task.job)
+    run = content["runs"].get(task.folder.name, {CURVES: {}})
+    if CURVES in run or page.get("seconds") != run["seconds"]:
+        return  # done before, or another run of the page
+    path = results.executed(task.folder, task.job)
+    run[CURVES] = untrained.lines_in(nbformat.read(path, as_version=4))
+    _write(CONTROLS, content)
+
+
+def _write(kind: str, content: Mapping[str, Any]) -> None:
+    path = other_weights.FOLDER / kind / f"{content['page']}.json"
+    results.write(path, json.dumps(content, indent=1) + "\n")
 
 
 def _effect(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,12 @@ the claims with what the run found. Nothing is measured here.
 """
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import helpers.claims.verdicts as verdicts
+from helpers.charts.rendering import figures_in
 from helpers.charts.theme import described
 from helpers.claims.ledger import ledger_path, table
 from helpers.claims.statements import find
@@ -29,9 +28,6 @@ SAID = {
 """What each verdict means, as the end of a sentence."""
 NOT_RUN = "its page has not been run yet"
 HEIGHT = 150
-_FIGURE = re.compile(
-    r'<figure class="vl-chart" id="([^"]+)">.*?json">(.*?)</script>', re.DOTALL
-)
 
 
 def findings(pages: Mapping[str, Any], chosen: Mapping[str, str]) -> Html:
@@ -90,10 +86,11 @@ def sentence(name: str, row: Mapping[str, Any] | None) -> str:
 def _chart(page: str, start: str) -> tuple[str, str]:
     """Return the anchor of a page's figure, and the figure made small."""
     path = ledger_path().parent / "executed" / f"{page}.ipynb"
-    for anchor, text in _figures(path) if path.is_file() else ():
+    if not path.is_file():
+        return "", ""
+    for anchor, spec in figures_in(json.loads(path.read_text("utf-8"))):
         if anchor.startswith(start):
-            spec = small(json.loads(text.replace(r"<\/", "</")))
-            data = json.dumps(spec, separators=(",", ":"))
+            data = json.dumps(small(spec), separators=(",", ":"))
             data = data.replace("</", r"<\/")
             return f"#{anchor}", (
                 '<div class="vl-view"></div>'
@@ -102,18 +99,11 @@ def _chart(page: str, start: str) -> tuple[str, str]:
     return "", ""
 
 
-def _figures(path: Path) -> Iterable[tuple[str, str]]:
-    """Yield address and specification of each figure of an executed page."""
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        for output in cell.get("outputs", ()):
-            html = output.get("data", {}).get("text/html", "")
-            yield from _FIGURE.findall("".join(html))
-
-
 def small(spec: dict[str, Any]) -> dict[str, Any]:
     """Make a chart low, without a title and without controls.
 
-    Where a reader chooses what a chart shows, its first choice stays.
+    Where a reader chooses what a chart shows, its first choice stays; so does
+    a note that says what lines or signs mean.
 
     Args:
         spec: a Vega-Lite specification of one panel.
@@ -124,4 +114,8 @@ def small(spec: dict[str, Any]) -> dict[str, Any]:
         for param in spec.get("params", [])
     ]
     kept = {key: value for key, value in spec.items() if key != "title"}
+    heading = spec.get("title")
+    notes = heading.get("subtitle") if isinstance(heading, dict) else None
+    if notes:
+        kept["title"] = {"text": notes, "fontWeight": "normal"}
     return kept | {"params": params, "width": "container", "height": HEIGHT}

@@ -211,6 +211,13 @@ def test_files_of_another_form_are_refused(
         other_weights.read("controls", PAGE)
 
 
+def test_a_file_that_is_cut_short_is_named(keep: Any) -> None:
+    path = keep("controls", {})
+    path.write_text(path.read_text()[:-1])
+    with pytest.raises(ValueError, match=f"{PAGE}.json is not JSON"):
+        other_weights.read("controls", PAGE)
+
+
 def bundled(kind: str) -> list[Path]:
     return sorted((other_weights.FOLDER / kind).glob("*.json"))
 

@@ -36,6 +36,39 @@ SHOW = (
     "display({'text/plain': 'verdicts'}, raw=True, "
     f"metadata={{{KEY!r}: [{VERDICT}]}})\n```\n"
 )
+CHART = {
+    "description": "Value against depth, by model.",
+    "layer": [
+        {
+            "mark": {"type": "line"},
+            "encoding": {
+                "x": {"field": "depth", "type": "quantitative"},
+                "y": {"field": "value"},
+                "color": {"field": "model"},
+                "strokeDash": {"field": "model"},
+            },
+        }
+    ],
+    "data": {"name": "d"},
+    "datasets": {
+        "d": {
+            "depth": {"values": [0, 1]},
+            "value": {"values": ["SEED", 0.25]},
+            "model": {"levels": ["MODEL"], "codes": [0, 0]},
+        }
+    },
+}
+"""A chart against depth as a page of the book carries it."""
+FIGURE = (
+    '<figure class="vl-chart" id="figure-1"><div class="vl-view"></div>'
+    f'<script type="application/json">{json.dumps(CHART)}</script></figure>'
+)
+DRAW = (
+    "\n```{code-cell} ipython3\n"
+    f"figure = {FIGURE!r}.replace('MODEL', model)\n"
+    "figure = figure.replace('\"SEED\"', str(seed))\n"
+    "display({'text/html': figure}, raw=True)\n```\n"
+)
 LAB = Edition("lab", "A mini book")
 
 
@@ -88,6 +121,54 @@ def test_controls_are_kept_and_not_made_again(book: Path) -> None:
     again = vitscope("controls", "--draws", "3")
     assert "3 runs, 1 to do" in again.stdout
     assert vitscope("controls", "--check").exit_code == 0
+
+
+def drawn(root: Path) -> dict[str, Any]:
+    """Collect the curves of each run."""
+    return {n: run.get("curves") for n, run in kept(root)["runs"].items()}
+
+
+def test_curves_of_controls_are_kept_and_picked_up(book: Path) -> None:
+    page = book / "book" / "first.md"
+    page.write_text(page.read_text() + DRAW)
+    assert vitscope("controls", "--draws", "2").exit_code == 0
+    expected = {
+        str(i): {CHART["description"]: {"lab/vit_cls": f"0:{100 * i} 1:0.25"}}
+        for i in (1, 2)
+    }
+    assert drawn(book) == expected
+    path = book / "results" / "controls" / "first.json"
+    content = json.loads(path.read_text())
+    for run_ in content["runs"].values():  # as an earlier version wrote them
+        del run_["curves"]
+    content["runs"]["2"]["seconds"] += 0.01  # of another run than that page
+    path.write_text(json.dumps(content))
+    executed = book / "_build/controls/1/executed/first.ipynb"
+    before = executed.stat().st_mtime_ns
+    again = vitscope("controls", "--draws", "2")
+    assert again.exit_code == 0, again.output
+    assert "2 runs, 0 to do" in again.stdout
+    assert executed.stat().st_mtime_ns == before
+    assert drawn(book) == {"1": expected["1"], "2": None}
+    executed.unlink()
+    assert vitscope("controls", "--draws", "2").exit_code == 0
+    assert drawn(book) == {"1": expected["1"], "2": None}
+
+
+def test_curves_go_with_the_effects_of_their_run(book: Path) -> None:
+    page = book / "book" / "first.md"
+    text = page.read_text() + DRAW
+    page.write_text(text)
+    vitscope("controls", "--draws", "1")
+    page.write_text(text.replace("0.25", "0.75"))
+    vitscope("controls", "--draws", "1")
+    (lines,) = drawn(book)["1"].values()
+    assert lines == {"lab/vit_cls": "0:100 1:0.75"}
+    page.write_text(text.replace("scale: float = 1.0", "scale: float = 2.0"))
+    run.run(LAB, book, ["first"], say=lambda _: None)
+    twins = vitscope("seeds", "twins")
+    assert twins.exit_code == 0, twins.output
+    assert "curves" not in json.dumps(kept(book, "seeds"))
 
 
 def test_a_kill_loses_only_what_is_in_work(

@@ -64,6 +64,13 @@ def test_a_card_has_the_chart_the_sentence_and_the_link(run):
     assert "title" not in spec
 
 
+def test_a_note_below_the_title_stays():
+    heading = {"text": "Rise", "subtitle": ["thin grey lines: untrained"]}
+    kept = tour.small(SPEC | {"title": heading})["title"]["text"]
+    assert kept == ["thin grey lines: untrained"]
+    assert "title" not in tour.small(SPEC | {"title": {"text": "Rise"}})
+
+
 def test_a_page_that_was_not_run_has_no_chart(run):
     card = tour.findings({}, {CLAIM: "figure-rise"})
     assert tour.NOT_RUN in card
