@@ -31,8 +31,8 @@ def code_of(text: str) -> str:
     return code
 
 
-def test_at_least_ten_pages_have_exercises():
-    assert len(PAGES) >= 10
+def test_at_least_twenty_five_pages_have_exercises():
+    assert len(PAGES) >= 25
 
 
 @every_page
