@@ -38,8 +38,18 @@ def tokens_of(
     layers: str,
     at: Positions,
     batch_size: int = 64,
+    split: bool = True,
 ) -> dict[str, Tensor]:
     """Keep the pooled tokens of images, and those at some positions.
+
+    Args:
+        model: the model.
+        images: n images.
+        layers: which layers.
+        at: which positions.
+        batch_size: images of a forward pass.
+        split: whether larger maps of a CNN are split before they are
+            averaged; a map of the last width or more never is.
 
     Returns:
         Layer name to (n, pooled + positions, width), in the order of
@@ -54,7 +64,9 @@ def tokens_of(
                     model,
                     name,
                     "each",
-                    partial(_pooled, model=model, map_grid=grid, at=at),
+                    partial(
+                        _pooled, model=model, map_grid=grid, at=at, split=split
+                    ),
                 )
             )
             for name, grid in shapes.items()
@@ -91,13 +103,18 @@ def last_grid(model: VisionModel, layers: str) -> Grid:
 
 
 def _pooled(
-    x: Tensor, model: VisionModel, map_grid: Grid, at: Positions
+    x: Tensor,
+    model: VisionModel,
+    map_grid: Grid,
+    at: Positions,
+    split: bool,
 ) -> Tensor:
     """Reduce the tokens of a layer inside its hook."""
     if model.grid is None:
         maps = x.transpose(1, 2).reshape(len(x), -1, *map_grid)
         # A module that does not tell its width keeps that of each layer.
         width: Any = getattr(model.module, "num_features", maps.shape[1])
+        width = width if split else 0
         x = split_and_pool(maps, at.whole, width).flatten(2).transpose(1, 2)
     single = x[:, [model.prefix_tokens + i for i in at.tokens]]
     pooled = [x[:, 0], x.mean(1), x[:, 1:].mean(1)]

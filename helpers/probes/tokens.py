@@ -41,6 +41,7 @@ def probe(
     positions: int = 64,
     batch_size: int = 64,
     seed: int = 0,
+    split: bool = True,
 ) -> pd.DataFrame:
     """Fit few-shot ridge probes to every token of layers, and pooled ones.
 
@@ -57,6 +58,8 @@ def probe(
             and column is probed.
         batch_size: images of a forward pass.
         seed: which images a repetition takes.
+        split: whether the maps of a CNN are cut into squares before they are
+            averaged, see `helpers.features.tokens.split_and_pool`.
 
     Returns:
         One row per layer, token and repetition: `layer`, `depth`, `tokens`
@@ -74,7 +77,7 @@ def probe(
     deal = draw(truth[0], classes, len(test), shots, repetitions, seed)
     at = choose(last_grid(model, layers), positions)
     banks, queries = (
-        tokens_of(model, images, layers, at, batch_size)
+        tokens_of(model, images, layers, at, batch_size, split)
         for images in (train, test)
     )
     places = [(None, None)] * len(POOLED) + [

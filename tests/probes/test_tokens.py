@@ -90,6 +90,33 @@ def test_maps_are_split_as_far_as_the_width_allows_then_averaged():
     )
 
 
+def test_maps_of_a_cnn_may_be_averaged_without_a_split():
+    cnn = models.load("lab/resnet?random")
+    scenes = images.load("wardrobe", limit=5)
+    at = token_grid.choose((4, 4), 16)
+    layers = "stages.0.2.out,stages.3.2.out"
+    split, whole = (
+        tokens_of(cnn, scenes, layers, at, 5, keep) for keep in (True, False)
+    )
+    (_, (x,)) = next(scenes.batches(cnn, batch_size=5))
+    with torch.no_grad():
+        lower = cnn.module.forward_intermediates(
+            x, indices=[1], intermediates_only=True
+        )[0]
+    n, c, h, w = lower.shape
+    blocks = lower.reshape(n, c, 4, h // 4, 4, w // 4).mean((3, 5))
+    torch.testing.assert_close(
+        whole["stages.0.2.out"][:, len(POOLED) :],
+        blocks.flatten(2).transpose(1, 2),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+    assert split["stages.0.2.out"].shape[2] > c
+    torch.testing.assert_close(
+        split["stages.3.2.out"], whole["stages.3.2.out"]
+    )
+
+
 def test_tokens_of_a_vit_are_those_of_its_layer():
     vit = models.load("lab/vit_cls?random")
     scenes = images.load("wardrobe", limit=6)
