@@ -34,6 +34,7 @@ WORDS = {
     r"published": ["published.csv"],
     r"\bcurves\.published\b": ["results/*.csv"],
     r"\beditions\b": ["editions/*.yaml"],
+    r"\bmeasurable\b": ["backbones.yaml"],
 }
 """What a page mentions, and the data that it then depends on; `{page}` is the
 page itself, or every one for a page that reads the ledger."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,10 +52,13 @@ class Layerwise:
             measured is in `attrs`.
         right: (rows, n) whether each test image was classified correctly, 0
             or 1; NaN in the rows of constant features.
+        last: token choice -> features of the last layer, (m, width) of the
+            bank and (n, width) of the test images.
     """
 
     table: pd.DataFrame
     right: NDArray[np.float64]
+    last: dict[Tokens, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def correct(self, **where: Tokens) -> NDArray[np.float64]:
         """Give out which test images were right, for paired comparisons.
@@ -145,7 +148,9 @@ def layerwise(
     seen = features.pooled(read, train, layers, tokens, batch_size)
     asked = features.pooled(read, test, layers, tokens, batch_size)
     rows, right = [], []
+    last: dict[Tokens, tuple[Tensor, Tensor]] = {}
     for (layer, choice), bank in seen.items():
+        last[choice] = bank, asked[layer, choice]
         for probe in probes:
             found = _read(
                 bank.to(model.device),
@@ -176,7 +181,7 @@ def layerwise(
         device=str(model.device),
         seconds=time.perf_counter() - start,
     )
-    return Layerwise(table, np.stack(right))
+    return Layerwise(table, np.stack(right), last)
 
 
 def _read(

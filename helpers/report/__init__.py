@@ -3,6 +3,7 @@
 - `among_others`: where a model stands among others;
 - `beside_published`: a run's numbers beside published ones;
 - `curves`: what of a report others can add to the published results;
+- `measurable`: which measures each architecture of timm has;
 - `parts`: the measures of the book on one model, each a part;
 - `probed`: what can be read from a model, by layer and by module;
 - `shifted`: how far shifted images lie, and what probes keep there.
@@ -14,6 +15,7 @@ __all__ = [
     "among_others",
     "beside_published",
     "curves",
+    "measurable",
     "parts",
     "probed",
     "shifted",

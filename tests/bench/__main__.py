@@ -8,6 +8,7 @@ from tests.bench import (
     nulls,
     probes,
     receptive,
+    taps,
     training,
     verdicts,
 )
@@ -15,6 +16,7 @@ from tests.bench import (
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    benches = (cka, nulls, probes, features, receptive, training, verdicts)
+    benches = (cka, nulls, probes, features, taps)
+    benches += (receptive, training, verdicts)
     for bench in benches:
         bench.main()

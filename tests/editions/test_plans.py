@@ -25,7 +25,10 @@ from helpers.runtime.paths import checkout
 from tests import minibook
 
 ROOT = checkout()
-MODELLESS = {"the_lab", "results", "claims", "coverage", "execution"}
+MODELLESS = {
+    *("the_lab", "architectures", "results"),
+    *("claims", "coverage", "execution"),
+}
 NEW = "an-edition-nobody-has-run"
 KEPT = {
     "the_lab", "measuring_similarity", "local_and_global", "localized_probes",
@@ -82,7 +85,8 @@ def test_the_paper_edition_names_what_exists():
         assert bool(specs) == (page not in MODELLESS)
         assert not [s for s in specs if s.startswith(vision_model.LAB)], page
         lab = {s for s in job.specs("image spec") if s == "wardrobe"}
-        assert bool(lab) == (page in {"the_lab", "what_is_encoded_where"})
+        kept = {"the_lab", "what_is_encoded_where", "architectures"}
+        assert bool(lab) == (page in kept)
 
 
 def test_the_paper_edition_has_the_papers_sizes():

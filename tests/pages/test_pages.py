@@ -1,6 +1,7 @@
 """The pages of the book: they run, and they keep the form of a page."""
 
 import ast
+import json
 import re
 import statistics
 import subprocess
@@ -11,9 +12,10 @@ import papermill
 import pytest
 
 from helpers import editions
-from helpers.editions import notebooks, parameters
+from helpers.editions import jobs, notebooks, parameters, results, run
 from helpers.editions.notebooks import contents, has_code, read
 from helpers.editions.roles import KEPT, teams_of
+from helpers.report import curves
 from helpers.runtime.paths import checkout
 
 ROOT = checkout()
@@ -107,6 +109,38 @@ def test_papermill_alone_runs_a_page(page, tmp_path, monkeypatch):
     shown = {o.output_type for c in cells for o in c.get("outputs", [])}
     assert {"display_data", "execute_result"} & shown
     assert "error" not in shown
+
+
+def test_a_report_sets_several_models_side_by_side():
+    """What `vitscope inspect A B` runs, at smoke size."""
+    page, specs = "your_model", ["lab/vit_narrow_shallow", "lab/mixer_narrow"]
+    given = {"model": specs[0], "beside": json.dumps(specs[1:])}
+    given |= {"peers": '["lab/mae"]', "num_probed": "1", "shifts": "[]"}
+    edition = jobs.amend(
+        editions.load("smoke", ROOT),
+        [*given.items()],
+        [page],
+        ROOT,
+        "side-by-side",
+    )
+    outcome = run.run(edition, ROOT, [page])
+    assert not outcome.failed, str(outcome.failed[0])
+    (job,) = (j for j in editions.plan(edition, ROOT) if j.page == page)
+    path = results.executed(edition.folder(ROOT), job)
+    found = nbformat.read(path, 4)
+    assert {row["spec"] for row in curves.kept_in(found)} == {*specs}
+    names = [spec.removeprefix("lab/") for spec in specs]
+    outputs = [o for c in found.cells for o in c.get("outputs", [])]
+    shown = ["".join(o.get("data", {}).get("text/html", "")) for o in outputs]
+    charts = [text for text in shown if "vl-chart" in text]
+    both = [text for text in charts if all(n in text for n in names)]
+    assert len(charts) - len(both) <= 1  # attention: a Mixer has none
+    said = "".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
+    for name in names:
+        assert f"nearest relative of **{name}** is" in said
+    assert f"Left out of {names[1]}: {specs[1]} has no attention" in said
+    (summary,) = (text for text in shown if "<th>lowest</th>" in text)
+    assert all(f"<th>{name}</th>" in summary for name in names)
 
 
 @pytest.mark.parametrize("page", CODE)

@@ -200,8 +200,9 @@ def softmax(
         (..., queries, keys) weights.
     """
     logits = q.float() * scale @ k.float().transpose(-2, -1)
-    found: Tensor = (logits + bias).softmax(-1)
-    return found
+    if isinstance(bias, Tensor):  # adding nothing would copy all weights
+        logits = logits + bias
+    return logits.softmax(-1)
 
 
 def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -70,7 +70,7 @@ def from_windows(
     places = order(block).flatten()
     tokens = x.reshape(-1, len(places), x.shape[-1])
     back = places.argsort()[(places < 0).sum() :].to(x.device)
-    return tokens[:, back].transpose(1, 2).reshape(len(tokens), -1, *grid)
+    return as_map(grid, module, tokens[:, back])
 
 
 def as_map(grid: Grid, _: nn.Module, x: Tensor) -> Tensor:
