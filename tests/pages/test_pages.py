@@ -5,6 +5,7 @@ import json
 import re
 import statistics
 import subprocess
+import symtable
 import sys
 
 import nbformat
@@ -231,6 +232,16 @@ def test_parameters_are_typed_and_explained(page):
         assert parameter.role in ("", KEPT, *teams_of(["lab/vit_cls"]))
         odd = re.sub(r"\([^()]*\)", "", parameter.help)
         assert not re.search("[()≥<>]", odd), "not read as range or role"
+
+
+@pytest.mark.parametrize("page", CODE)
+def test_parameters_keep_their_values(page):
+    """The ledger and the charts find a page's controls by its parameters."""
+    _, *cells = code_cells(page)
+    code = "\n".join(cell.source for cell in cells)
+    own = symtable.symtable(code, page, "exec")
+    again = {s.get_name() for s in own.get_symbols() if s.is_assigned()}
+    assert not again & set(parameters.of(read(PAGES[page]), page))
 
 
 FORMS = {
