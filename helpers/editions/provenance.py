@@ -38,8 +38,13 @@ WORDS = {
 }
 """What a page mentions, and the data that it then depends on; `{page}` is the
 page itself, or every one for a page that reads the ledger."""
-BESIDE_NUMBERS = ("charts", "claims", "explorers")
-"""Rooms that draw, judge and ask: they do not move a measured number."""
+BESIDE_NUMBERS = (
+    *("charts/*", "claims/*", "explorers/*"),
+    *(f"runtime/{name}.py" for name in ("errors", "lazy", "markup", "paths")),
+    "runtime/yaml_files.py",
+)
+"""What draws, judges and asks, finds files and tells mistakes: it does not
+move a measured number."""
 
 
 def inputs(job: Job, rows: Mapping[str, Any]) -> dict[str, str]:
@@ -78,7 +83,11 @@ def numbers(job: Job) -> dict[str, str]:
         `data`: the bundled images, and the weights of its models.
     """
     code = notebooks.code(job.notebook)
-    used = [m for m in closure(code) if m.parent.name not in BESIDE_NUMBERS]
+    used = [
+        module
+        for module in closure(code)
+        if not any(map(module.match, BESIDE_NUMBERS))
+    ]
     files = [weights(spec) for spec in job.specs(MODEL)]
     found = {path for path in (DATA / "garments.npz", *files) if path}
     return {
