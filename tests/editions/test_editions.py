@@ -201,6 +201,34 @@ def test_helpers_and_versions_count(book, monkeypatch):
     assert provenance.key(before) != provenance.key(after)
 
 
+@pytest.mark.parametrize(
+    ("changed", "moves"),
+    [
+        ("helpers/intervals/", True),
+        ("helpers/measures/", True),
+        ("helpers/charts/", False),
+        ("helpers/claims/", False),
+        ("helpers/runtime/errors", False),
+        ("helpers/runtime/devices", True),
+    ],
+)
+def test_only_what_measures_moves_a_number(book, monkeypatch, changed, moves):
+    page = book / "book" / "second.md"
+    names = "cka, charts, claims, intervals, measures"
+    text = page.read_text().replace(
+        "def half", f"from helpers import {names}\n\n{names}\n\n\ndef half"
+    )
+    page.write_text(text)
+    job = plan(LAB, book)[1]
+    before = provenance.numbers(job)
+
+    def content(path):
+        return path.name + "!" * (changed in path.as_posix())
+
+    monkeypatch.setattr(provenance, "_content", content)
+    assert (provenance.numbers(job) != before) == moves
+
+
 def test_a_page_that_fails_stops_only_itself(book):
     failing = Edition("lab", "X", {}, {"second": {"num_images": 5}})
     outcome, said = run(failing, book)
