@@ -1,0 +1,2 @@
+def campaign(folder, tally):
+    pass
