@@ -17,9 +17,12 @@ _MEMORY = (
     "the memory was not enough: run fewer pages at once (`--jobs 1`), close "
     "other programs, or ask for fewer images"
 )
+FULL = (
+    "the disk is full: free some space and run again; pages that were "
+    "finished are kept"
+)
 ADVICE = {
-    "No space left on device": "the disk is full: free some space and run "
-    "again; pages that were finished are kept",
+    "No space left on device": FULL,
     "MemoryError": _MEMORY,
     "can't allocate memory": _MEMORY,
     "out of memory": _MEMORY,
