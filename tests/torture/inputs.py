@@ -99,7 +99,9 @@ def campaign(folder: Path, tally: Tally) -> None:
                 faults = faults_of(case)
                 if new := _there(folder) - before:
                     faults.append(f"leaves {', '.join(sorted(new))}")
-                tally.add(case.category, [case.name, *faults][: 9 * bool(faults)])
+                tally.add(
+                    case.category, [case.name, *faults][: 9 * bool(faults)]
+                )
     finally:
         runs.undo()
 
@@ -198,8 +200,16 @@ def collected(folder: Path) -> Iterator[Case]:
     """Yield the cases that other tests have in tables of their own."""
     for test, before, after in (
         (test_cli.test_mistakes_are_told_in_a_line, [], []),
-        (test_cli.test_inspect_names_what_was_meant, ["inspect"], ["--no-open"]),
-        (test_sweeps.test_mistakes_are_told_before_anything_runs, ["sweep"], []),
+        (
+            test_cli.test_inspect_names_what_was_meant,
+            ["inspect"],
+            ["--no-open"],
+        ),
+        (
+            test_sweeps.test_mistakes_are_told_before_anything_runs,
+            ["sweep"],
+            [],
+        ),
         (test_plans.test_new_editions_that_are_refused, ["new-edition"], []),
     ):
         for words, message in _parameters(test):

@@ -12,7 +12,9 @@ class Tally:
     wrong: dict[str, list[str]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
-    def add(self, category: str, faults: Iterable[str], count: int = 1) -> None:
+    def add(
+        self, category: str, faults: Iterable[str], count: int = 1
+    ) -> None:
         """Note a case; none of its `count` tries passed if it has faults."""
         self.tried[category] = self.tried.get(category, 0) + count
         told = "; ".join(faults)
