@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tests.torture import disk, inputs, kills, twice
+from tests.torture.sandbox import Workplace
 from tests.torture.tally import Tally
 
 TIMES = {"kills": 100, "disk": 20, "twice": 10}
@@ -17,20 +18,18 @@ def run(
     campaigns: list[str], times: int | None, seed: int, folder: Path
 ) -> Tally:
     """Run campaigns of a size in an empty folder."""
-    tally = Tally()
+    tally, place = Tally(), Workplace(folder)
     often = {name: times or TIMES[name] for name in TIMES}
     if "inputs" in campaigns:
         inputs.campaign(folder / "inputs", tally)
     if "kills" in campaigns:
         half = often["kills"] // 2
-        kills.campaign(
-            "run", often["kills"] - half, seed, folder / "kills", tally
-        )
-        kills.campaign("sweep", half, seed, folder / "kills", tally)
+        kills.campaign("run", often["kills"] - half, seed, place, tally)
+        kills.campaign("sweep", half, seed, place, tally)
     if "disk" in campaigns:
-        disk.campaign(often["disk"], folder / "disk", tally)
+        disk.campaign(often["disk"], place, tally)
     if "twice" in campaigns:
-        twice.campaign(often["twice"], seed, folder / "twice", tally)
+        twice.campaign(often["twice"], seed, place, tally)
     return tally
 
 

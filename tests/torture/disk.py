@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.torture.sandbox import ROOT, Calm, Sandbox
+from tests.torture.sandbox import ROOT, Sandbox, Workplace
 from tests.torture.tally import Tally
 
 CATEGORY = "a full disk"
@@ -20,12 +20,12 @@ AMPLE = 1 << 16  # kB
 SAID = "the disk is full"
 
 
-def campaign(times: int, folder: Path, tally: Tally) -> None:
+def campaign(times: int, place: Workplace, tally: Tally) -> None:
     """Fill the disk at so many points, evenly from its first block on."""
     if reason := _impossible():
         tally.skip(CATEGORY, reason)
         return
-    calm = Calm.of("run", folder)
+    calm, folder = place.calm("run"), place.folder
     (folder / "calm.json").write_text(json.dumps(calm.numbers))
     most = calm.size // 1024 // BLOCK
     for number in range(times):

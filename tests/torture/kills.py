@@ -5,16 +5,15 @@ from the time of an undisturbed one, and started again, until it ends.
 """
 
 import random
-from pathlib import Path
 
-from tests.torture.sandbox import PATIENCE, Calm, Sandbox
+from tests.torture.sandbox import PATIENCE, Sandbox, Workplace
 from tests.torture.tally import Tally
 
 WAITING = "waiting for another run"
 
 
 def campaign(
-    kind: str, times: int, seed: int, folder: Path, tally: Tally
+    kind: str, times: int, seed: int, place: Workplace, tally: Tally
 ) -> None:
     """Kill a command so many times.
 
@@ -22,15 +21,15 @@ def campaign(
         kind: `run` or `sweep`.
         times: kills, over as many books as that takes.
         seed: of the moments.
-        folder: an empty one to work in.
+        place: where to work.
         tally: takes a case for each book, with its kills.
     """
-    calm = Calm.of(kind, folder)
+    calm = place.calm(kind)
     draw = random.Random(seed)
     done = books = 0
     while done < times:
         books += 1
-        book = Sandbox(folder / f"{kind}-{books}")
+        book = Sandbox(place.folder / f"{kind}-{books}")
         kills, faults = _until_it_ends(
             kind, times - done, draw, calm.seconds, book
         )

@@ -1,5 +1,6 @@
 """A small book to maltreat, and what it must look like afterwards."""
 
+import functools
 import json
 import os
 import signal
@@ -8,7 +9,6 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Sandbox:
         """Where all results go."""
         return self.root / "_build"
 
-    @cached_property
+    @functools.cached_property
     def environment(self) -> dict[str, str]:
         """What its processes, and theirs, can be known by."""
         return {**os.environ, "PYTHONPATH": str(ROOT), MARK: self.mark}
@@ -229,16 +229,28 @@ class Sandbox:
 
 @dataclass(frozen=True)
 class Calm:
-    """An undisturbed run: its results, and how long it took."""
+    """An undisturbed command.
+
+    Attributes:
+        numbers: see `Sandbox.numbers`.
+        seconds: how long it took.
+        size: of its results, in bytes.
+    """
 
     numbers: dict[str, Any]
     seconds: float
     size: int
 
-    @classmethod
-    def of(cls, kind: str, folder: Path) -> "Calm":
-        """Run a command once, and leave it alone."""
-        book = Sandbox(folder / f"calm-{kind}")
+
+class Workplace:
+    """Where campaigns work; each command is run once undisturbed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calm = functools.cache(self._calm)
+
+    def _calm(self, kind: str) -> Calm:
+        book = Sandbox(self.folder / f"calm-{kind}")
         start = time.monotonic()
         command = book.start(kind)
         command.ends()
@@ -248,7 +260,7 @@ class Calm:
             raise RuntimeError(f"{kind}, undisturbed: {wrong}")
         size = sum(path.stat().st_size for path in book.files())
         print(f"{kind}, undisturbed: {seconds:.1f} s", flush=True)
-        return cls(book.numbers(), seconds, size)
+        return Calm(book.numbers(), seconds, size)
 
 
 def _notebook(path: Path) -> None:
@@ -281,11 +293,12 @@ def _joined(outputs: list[Any]) -> list[Any]:
     """Join what was printed; the clock decides where it is cut."""
     joined: list[Any] = []
     for one in outputs:
-        before = joined[-1] if joined else {}
-        if "name" in one and before.get("name") == one["name"]:
-            before["text"] = "".join(before["text"]) + "".join(one["text"])
-        else:
-            joined.append(one)
+        if "name" in one:
+            one["text"] = "".join(one["text"])
+            if joined and joined[-1].get("name") == one["name"]:
+                joined[-1]["text"] += one["text"]
+                continue
+        joined.append(one)
     return joined
 
 

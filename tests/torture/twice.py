@@ -7,10 +7,9 @@ second must take over when the first is killed.
 import random
 import re
 import time
-from pathlib import Path
 
 from tests.torture.kills import WAITING
-from tests.torture.sandbox import PATIENCE, Calm, Command, Sandbox
+from tests.torture.sandbox import PATIENCE, Command, Sandbox, Workplace
 from tests.torture.tally import Tally
 
 EXECUTED = {
@@ -21,15 +20,17 @@ EARLY = 0.3
 """The part of an undisturbed run within which the second one starts."""
 
 
-def campaign(times: int, seed: int, folder: Path, tally: Tally) -> None:
+def campaign(times: int, seed: int, place: Workplace, tally: Tally) -> None:
     """Start each command twice, so many times."""
     draw = random.Random(seed)
     for kind in EXECUTED:
-        calm = Calm.of(kind, folder)
+        calm = place.calm(kind)
         for killed in (False, True) if kind == "run" else (False,):
             what = f"two {kind}s at once" + ", the first killed" * killed
             for number in range(times):
-                book = Sandbox(folder / f"{kind}-{killed}-{number}")
+                book = Sandbox(
+                    place.folder / f"twice-{kind}-{killed}-{number}"
+                )
                 delay = draw.uniform(0, EARLY * calm.seconds)
                 faults = _both(kind, book, delay, killed)
                 faults += book.differences(calm.numbers) + book.leftovers()
