@@ -41,8 +41,8 @@ def campaign(times: int, place: Workplace, tally: Tally) -> None:
             faults = json.loads(done.stdout.splitlines()[-1])
         except (ValueError, IndexError):
             faults = [done.stderr[-500:] or "no result"]
-        at = [f"at {BLOCK * blocks} kB"] if faults else []
-        tally.add(CATEGORY, at + faults)
+        at = f"at {BLOCK * blocks} kB"
+        tally.add(CATEGORY, [at, *faults] if faults else [])
 
 
 def _impossible() -> str:
@@ -75,7 +75,8 @@ def fill(folder: Path, number: str, size: int) -> list[str]:
     said = full.said[-500:]
     faults = [] if full.process.returncode else ["the run succeeds"]
     faults += [] if SAID in full.said else [f"does not say why: {said}"]
-    faults += [f"a traceback: {said}"] * ("commands.py" in full.said)
+    if "commands.py" in full.said:  # of the runner, not of a page
+        faults.append(f"a traceback: {said}")
     faults += book.outlived() + book.halves() + book.stale()
     _mount(book, AMPLE, "remount,")
     again = book.start("run")

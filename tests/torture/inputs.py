@@ -99,9 +99,8 @@ def campaign(folder: Path, tally: Tally) -> None:
                 faults = faults_of(case)
                 if new := _there(folder) - before:
                     faults.append(f"leaves {', '.join(sorted(new))}")
-                tally.add(
-                    case.category, [case.name, *faults][: 9 * bool(faults)]
-                )
+                told = [case.name, *faults] if faults else []
+                tally.add(case.category, told)
     finally:
         runs.undo()
 
