@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 HTML := _build/editions/lab/html
 
-.PHONY: book pdf test shell notebooks serve lint bench colab clean
+.PHONY: book pdf test shell notebooks serve lint bench torture colab clean
 
 book: $(READY)
 	$(BIN)/vitscope run lab --jobs 2
@@ -42,6 +42,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+
+# Kills, full disks, two runs at once and bad inputs; half an hour.
+torture: $(READY)
+	$(BIN)/python -m tests.torture
 
 # The notebooks in the oldest runtime of Colab that the book supports.
 colab: $(READY)

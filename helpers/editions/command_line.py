@@ -1,5 +1,6 @@
 """What the commands of `vitscope` have in common."""
 
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -19,6 +20,10 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
             typer.echo(f"vitscope: {error}", err=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                from helpers.editions.failures import FULL  # brings nbformat
+
+                typer.echo(f"What to do: {FULL}", err=True)
             raise typer.Exit(MISTAKE) from error
 
 

@@ -141,7 +141,7 @@ def sweep(
     if table:
         sweeps.check_target(table)
     cells = sweep_cells.cells(base, root, pages, over or [], pairs(parameter))
-    if only:
+    if only is not None:
         cells = sweep_cells.pick(cells, only)
     failed = []
     if not plan:

@@ -17,9 +17,12 @@ _MEMORY = (
     "the memory was not enough: run fewer pages at once (`--jobs 1`), close "
     "other programs, or ask for fewer images"
 )
+FULL = (
+    "the disk is full: free some space and run again; pages that were "
+    "finished are kept"
+)
 ADVICE = {
-    "No space left on device": "the disk is full: free some space and run "
-    "again; pages that were finished are kept",
+    "No space left on device": FULL,
     "MemoryError": _MEMORY,
     "can't allocate memory": _MEMORY,
     "out of memory": _MEMORY,
@@ -142,11 +145,15 @@ def outside(job: Job, error: OSError) -> Failure:
 
 
 def keep(failure: Failure, partial: Path, folder: Path) -> None:
-    """Store why a page stopped, and the notebook as far as it went."""
+    """Store why a page stopped, and the notebook as far as it went.
+
+    A notebook that is half written, as on a full disk, is removed.
+    """
     kept = folder / "failed"
     kept.mkdir(parents=True, exist_ok=True)
-    if partial.exists():
+    if _cells(partial):
         os.replace(partial, kept / f"{failure.page}.ipynb")
+    partial.unlink(missing_ok=True)
     results.write(kept / f"{failure.page}.txt", failure.reason)
 
 

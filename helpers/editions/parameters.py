@@ -17,16 +17,17 @@ computed. What a comment says about its parameter:
 import ast
 import io
 import re
+import reprlib
 import tokenize
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from nbformat import NotebookNode
 
 from helpers.editions.values import fits, within
+from helpers.runtime import yaml_files
 from helpers.runtime.errors import unknown
 
 TAG = "parameters"
@@ -77,7 +78,8 @@ class Parameter:
         """Read a value given on the command line.
 
         Raises:
-            ValueError: brackets or quotes that are not closed, say.
+            ValueError: as `yaml_files.parse`; brackets that are not closed,
+                say.
         """
         if self.kind == "str":
             return text
@@ -85,11 +87,12 @@ class Parameter:
             with suppress(ValueError):
                 return number(text)
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            return yaml_files.parse(text)
+        except ValueError as error:
             raise ValueError(
-                f"parameter {self.name} is {text!r}, which cannot be read as "
-                f"{self.kind}, like {self.default!r}"
+                f"parameter {self.name} is {reprlib.repr(text)}, which cannot "
+                f"be read as {self.kind}, like {self.default!r}: it is "
+                + str(error).splitlines()[0]
             ) from error
 
     def fit(self, value: Any, page: str) -> Any:

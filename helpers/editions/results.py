@@ -22,7 +22,10 @@ from helpers.runtime.paths import whole
 
 @contextmanager
 def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Let one process at a time into an edition's folder; others wait."""
+    """Let one process at a time into an edition's folder; others wait.
+
+    What a killed one was writing there is removed.
+    """
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
@@ -30,6 +33,8 @@ def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         say(f"waiting for another run of edition {folder.name}")
         lock.acquire()
     try:
+        for stale in folder.rglob("*.part"):
+            stale.unlink()
         yield
     finally:
         lock.release()

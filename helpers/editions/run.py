@@ -68,8 +68,6 @@ def run(
     (folder / "executed").mkdir(parents=True, exist_ok=True)
     outcome = Outcome()
     with results.alone(folder, say):
-        for stale in (folder / "executed").rglob("*.part"):
-            stale.unlink()
         results.write(folder / "edition.yaml", edition.text())
         for last in (False, True):
             book = results.ledger(edition, folder, jobs)

@@ -20,11 +20,28 @@ def read(path: Path) -> Any:
     """Read the one document of a YAML file.
 
     Raises:
-        ValueError: not UTF-8 or not YAML, a key twice in one mapping or that
-            is no text, or values that are nested too deeply or too many.
+        ValueError: not UTF-8, or as `parse`.
     """
     try:
-        loader = yaml.SafeLoader(path.read_text("utf-8"))
+        return parse(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from error
+
+
+def parse(text: str) -> Any:
+    """Read the one document of a text.
+
+    Raises:
+        ValueError: not YAML, a key twice in one mapping or that is no text,
+            or values that are nested too deeply or too many; says what the
+            text is (`not YAML: ...`).
+    """
+    try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return None
@@ -34,16 +51,12 @@ def read(path: Path) -> Any:
                     f"it holds more than {LARGEST} values, aliases unfolded"
                 )
         return loader.construct_document(root)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8"
-        ) from error
     except RecursionError as error:
-        raise ValueError(f"{path} is not usable: {TOO_DEEP}") from error
+        raise ValueError(f"not usable: {TOO_DEEP}") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        raise ValueError(f"not YAML: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not usable: {error}") from error
+        raise ValueError(f"not usable: {error}") from error
 
 
 def _values(node: yaml.Node, depth: int = 0) -> Iterator[yaml.Node]:

@@ -355,6 +355,7 @@ def test_a_full_disk_is_told_in_a_line(book, monkeypatch):
     result = vitscope("run")
     assert result.exit_code == 2
     assert "No space left on device: 'ledger.json'" in result.stderr
+    assert "What to do: the disk is full" in result.stderr
 
 
 def test_doctor_tells_what_is_wrong(monkeypatch):

@@ -302,6 +302,10 @@ def test_half_a_notebook_does_not_hide_the_cause(book, tmp_path, half):
     assert found.reason == "MemoryError: 3 GiB"
     assert "ask for fewer images" in str(found)
     assert failures.find(job, partial, "", -9).reason == "ended by signal 9"
+    failures.keep(found, partial, tmp_path)
+    kept = [path.name for path in (tmp_path / "failed").iterdir()]
+    assert kept == [f"{job.page}.txt"]
+    assert not partial.exists()
 
 
 def test_ledger_and_what_an_executed_page_keeps(book):
@@ -389,6 +393,17 @@ def test_killed_midway_and_started_again(tmp_path, root):
     )
     assert again.stdout.splitlines()[-1] == "executed second claims"
     assert not list(executed.glob("*.part"))
+
+
+def test_what_a_killed_run_was_writing_is_removed(book):
+    folder = LAB.folder(book)
+    names = "ledger.json.7.part", "executed/first.ipynb.part", "failed/x.part"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{")
+    with results.alone(folder, print):
+        assert not [path for path in folder.rglob("*") if path.is_file()
+                    and path.name != "lock"]  # fmt: skip
 
 
 def test_the_site_of_an_edition(book, monkeypatch):

@@ -1,0 +1,1 @@
+"""Campaigns that break things on purpose: `python -m tests.torture`."""
