@@ -16,6 +16,7 @@ from helpers.editions import (
     doctor,
     edition,
     listings,
+    own_copy,
     parameters,
     report_command,
     site,
@@ -30,7 +31,7 @@ from tests import minibook
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     root = minibook.make(tmp_path)
-    for module in (cli, commands, report_command):
+    for module in (cli, commands, own_copy):
         monkeypatch.setattr(module, "checkout", lambda: root)
     monkeypatch.setattr(parameters, "checks", dict)
     monkeypatch.setattr(edition, "FOLDER", minibook.editions(root))
