@@ -20,19 +20,21 @@ AMPLE = 1 << 16  # kB
 SAID = "the disk is full"
 
 
-def campaign(times: int, place: Workplace, tally: Tally) -> None:
+def campaign(
+    times: int, place: Workplace, tally: Tally, kind: str = "run"
+) -> None:
     """Fill the disk at so many points, evenly from its first block on."""
     if reason := _impossible():
         tally.skip(CATEGORY, reason)
         return
-    calm, folder = place.calm("run"), place.folder
+    calm, folder = place.calm(kind), place.folder
     (folder / "calm.json").write_text(json.dumps(calm.numbers))
     most = calm.size // 1024 // BLOCK
     for number in range(times):
         blocks = 1 + number * most // times
         inside = ["unshare", "-rm", sys.executable, "-m", __spec__.name]
         done = subprocess.run(
-            [*inside, str(folder), str(number), str(BLOCK * blocks)],
+            [*inside, kind, str(folder), str(number), str(BLOCK * blocks)],
             capture_output=True,
             text=True,
             cwd=ROOT,
@@ -64,12 +66,12 @@ def _mount(book: Sandbox, size: int, option: str = "") -> None:
     subprocess.run(command, check=True)
 
 
-def fill(folder: Path, number: str, size: int) -> list[str]:
+def fill(kind: str, folder: Path, number: str, size: int) -> list[str]:
     """Run on a disk of `size` kB, then on a large one; tell what is wrong."""
     book = Sandbox(folder / f"disk-{number}")
     book.build.mkdir()
     _mount(book, size)
-    full = book.start("run")
+    full = book.start(kind)
     if not full.ends():
         full.kill()
     said = full.said[-500:]
@@ -79,7 +81,7 @@ def fill(folder: Path, number: str, size: int) -> list[str]:
         faults.append(f"a traceback: {said}")
     faults += book.outlived() + book.halves() + book.stale()
     _mount(book, AMPLE, "remount,")
-    again = book.start("run")
+    again = book.start(kind)
     if not again.ends():
         again.kill()
     faults += again.faults
@@ -88,4 +90,5 @@ def fill(folder: Path, number: str, size: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(fill(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    kind, folder, number, size = sys.argv[1:]
+    print(json.dumps(fill(kind, Path(folder), number, int(size))))

@@ -77,8 +77,14 @@ class Case:
     pattern: str
 
 
-def campaign(folder: Path, tally: Tally) -> None:
-    """Try all cases, in an empty folder."""
+def campaign(folder: Path, tally: Tally, others: bool = True) -> None:
+    """Try all cases.
+
+    Args:
+        folder: an empty one to work in.
+        tally: takes them.
+        others: try those of other tests, too.
+    """
     book = minibook.make(folder / "book")
     minibook.editions(book)
     (book / "book" / "kinds.md").write_text(minibook.HEADER + KINDS)
@@ -94,7 +100,8 @@ def campaign(folder: Path, tally: Tally) -> None:
     runs.setenv("VITSCOPE_RUNS", str(folder / "runs"))
     try:
         with chdir(work), elsewhere(book, specs=True):
-            for case in (*table(files), *collected(folder)):
+            more = collected(folder) if others else ()
+            for case in (*table(files), *more):
                 before = _there(folder)
                 faults = faults_of(case)
                 if new := _there(folder) - before:

@@ -18,7 +18,7 @@ def campaign(
     """Kill a command so many times.
 
     Args:
-        kind: `run` or `sweep`.
+        kind: one of `sandbox.COMMANDS`.
         times: kills, over as many books as that takes.
         seed: of the moments.
         place: where to work.

@@ -27,6 +27,7 @@ PATIENCE = 600.0
 PAGES = ("first", "second", "claims")
 COMMANDS = {
     "run": ["run", "--jobs", "2"],
+    "page": ["run", "first"],
     "sweep": [
         *("sweep", "first", "second", "--over", "num_images=6,7"),
         *("--jobs", "2", "--table", "_build/table.csv"),
