@@ -1,5 +1,6 @@
 """What is released: names, versions, files, sizes."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -80,13 +81,21 @@ def test_colab_has_what_the_bounds_ask_for():
         assert there[name] in SpecifierSet(kept[name]), name
 
 
+def imported(path):
+    """The packages that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+
+
 def test_imports_are_declared():
     declared = requirements(PROJECT["dependencies"])
     names = {"pil": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
     later = {"pybtex", "ipython", "jupyter_client", "transformers"}  # extras
-    pattern = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
     for path in (ROOT / "helpers").rglob("*.py"):
-        for name in map(str.lower, pattern.findall(path.read_text("utf-8"))):
+        for name in map(str.lower, imported(path)):
             if name not in sys.stdlib_module_names | {"helpers"} | later:
                 assert names.get(name, name) in declared, path
 
