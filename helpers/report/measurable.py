@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-import yaml
 
 from helpers import cka, models
 from helpers.measures import localization
@@ -22,6 +21,7 @@ from helpers.models.weights import open_branches
 from helpers.probes import samples
 from helpers.report import probed
 from helpers.report.parts import Part, distances, norms, reach, similarity
+from helpers.runtime import yaml_files
 from helpers.runtime.errors import unknown
 from helpers.runtime.paths import DATA
 
@@ -48,7 +48,7 @@ def listed(names: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: an unknown name; names the nearest.
     """
-    known = yaml.safe_load(FILE.read_text("utf-8"))
+    known = yaml_files.read(FILE)
     for name in names:
         if name not in known:
             raise unknown("architecture", name, known)
