@@ -15,6 +15,7 @@
 - `protocol`: whose experiment a page ran: exact, proxy or lab;
 - `by_chance`: how many verdicts chance would give;
 - `by_paper`: a line on each paper;
+- `by_length`: effects against the length of the trainings;
 - `ledger`: what the run that executes this page has found so far;
 - `table`: verdicts joined with what is claimed; `judged`: those of all claims;
 - `beside_published`: values of others beside those of a run;
@@ -33,7 +34,7 @@ from helpers.claims.multiplicity import by_chance
 from helpers.claims.protocols import protocol
 from helpers.claims.published_values import beside as beside_published
 from helpers.claims.statements import Claim, claims
-from helpers.claims.summaries import by_paper
+from helpers.claims.summaries import by_length, by_paper
 from helpers.claims.verdicts import (
     FAILS,
     HOLDS,
@@ -82,6 +83,7 @@ __all__ = [
     "beside_published",
     "bootstrap",
     "by_chance",
+    "by_length",
     "by_paper",
     "claims",
     "curve",

@@ -63,11 +63,12 @@ def table(
     """Join verdicts with what is claimed, one dictionary per claim.
 
     `protocol` says whose experiment it was, where the ledger knows; a claim
-    that fails in the paper's own *does not hold*. `control` and `trainings`
-    say what untrained models and second trainings make of it, and the verdict
-    follows from them, see `other_weights.compare`; `outdated` lists what has
-    changed since these were measured. `published` has the verdicts of other
-    editions, by the edition.
+    that fails in the paper's own *does not hold*. `control`, `trainings` and
+    `shorter` say what untrained models, second and shorter trainings make of
+    it, and the verdict follows from the first two, see
+    `other_weights.compare`; `outdated` lists what has changed since these
+    were measured. `published` has the verdicts of other editions, by the
+    edition.
 
     Args:
         rows: verdicts as dictionaries.

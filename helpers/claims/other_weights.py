@@ -1,10 +1,11 @@
-"""The same claims on other weights: untrained models, and second trainings.
+"""The same claims on untrained models, second and shorter trainings.
 
 `data/results/controls/<page>.json` has what a page measures on untrained
-models, `data/results/seeds/<page>.json` on models that were trained again.
-`vitscope controls` and `vitscope seeds` write them. They speak of a page only
-while it runs with the parameters that they name; whether its code or data have
-changed since is told by the ledger.
+models, `data/results/seeds/<page>.json` on models that were trained again and
+`data/results/lengths/<page>.json` on models that were trained for less long.
+`vitscope controls`, `vitscope seeds` and `vitscope lengths` write them. They
+speak of a page only while it runs with the parameters that they name; whether
+its code or data have changed since is told by the ledger.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from helpers.intervals.estimates import Estimate
 from helpers.runtime.paths import DATA
 
 FOLDER = DATA / "results"
-KINDS = CONTROLS, SEEDS = "controls", "seeds"
+KINDS = CONTROLS, SEEDS, LENGTHS = "controls", "seeds", "lengths"
 FIRST = "first"
 """The run of a file of seeds that has the weights of the book."""
 CURVES = "curves"
@@ -165,12 +166,18 @@ def compare(
         training, and `holds, untrained too` where the control holds;
         `control` (`mean`, `low`, `high`, `draws`, `holds`), or None;
         `trainings`: how many there are, with the ends `wide_low` and
-        `wide_high` and the models `again` where there are two or more.
+        `wide_high` and the models `again` where there are two or more;
+        `shorter`: the longest of the shorter trainings (`share`, `effect`
+        and whether the effect `moves` from there) and the `effects` of all by
+        their share of the scenes, or None.
     """
     claim, verdict = find(row["claim"]), row["verdict"]
-    controls, seeds = (read(kind, claim.page) for kind in (CONTROLS, SEEDS))
+    controls, seeds, lengths = (read(kind, claim.page) for kind in KINDS)
     found: dict[str, Any] = {"control": None, "trainings": {"count": 1}}
     measured = row["effect"] is not None
+    found["shorter"] = None
+    if speaks_of(lengths, given) and measured:
+        found["shorter"] = _shorter(lengths, row)
     if speaks_of(seeds, given) and measured:
         estimate = Estimate(row["effect"], row["low"], row["high"])
         wide = widened(seeds, claim.id, estimate)
@@ -192,6 +199,29 @@ def compare(
         if known and known.too and verdict == HOLDS:
             verdict = UNTRAINED_TOO
     return found | {"verdict": verdict}
+
+
+def _shorter(
+    lengths: Mapping[str, Any], row: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Compare an effect with that of the longest of the shorter trainings.
+
+    It moves where it has changed by more than the smallest effect of
+    interest, and by more than the images leave open.
+    """
+    found = _estimates(lengths, row["claim"])
+    if not found:
+        return None
+    effects = {float(share): found[share].value for share in found}
+    share = max(effects)
+    chance = (row["high"] - row["low"]) / 2
+    least = max(find(row["claim"]).margin, chance)
+    return {
+        "share": share,
+        "effect": effects[share],
+        "moves": abs(row["effect"] - effects[share]) > least,
+        "effects": effects,
+    }
 
 
 def _estimates(content: Mapping[str, Any], claim: str) -> dict[str, Estimate]:

@@ -18,6 +18,7 @@ COLUMNS = (
     *("effect", "low", "high", "border", "side", "margin", "note"),
 )
 CONTROL = ("mean", "low", "high", "draws", "holds")
+SHORTER = ("share", "effect", "moves")
 
 
 def named(paper: str) -> str:
@@ -61,20 +62,58 @@ def lines(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def by_length(
+    rows: Iterable[Mapping[str, Any]], share: float
+) -> list[dict[str, Any]]:
+    """List the effects of claims against the length of the trainings.
+
+    Args:
+        rows: as `claims.table` joins them; those without a shorter training
+            are left out.
+        share: of the scenes of its recipe that each model of the rows has
+            seen.
+
+    Returns:
+        `claim`, `page`, `share` (0 is untrained, the mean of the draws) and
+        `effect`: minus the border of the claim, and turned so that positive
+        values are on the claimed side.
+    """
+    found = []
+    for row in rows:
+        if row["shorter"]:
+            points = {**row["shorter"]["effects"], share: row["effect"]}
+            if row["control"]:
+                points[0] = row["control"]["mean"]
+            sign = -1 if row["side"] == "below" else 1
+            found += [
+                {
+                    **{name: row[name] for name in ("claim", "page")},
+                    "share": at,
+                    "effect": sign * (points[at] - row["border"]),
+                }
+                for at in sorted(points)
+            ]
+    return found
+
+
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Write a joined row as plain columns, for CSV and JSON.
 
     Returns:
         `COLUMNS`, then the number of `trainings` with the ends of the wider
-        interval, and the control: its mean, range, draws and how many of
-        them hold. None where there is no such number.
+        interval, the control: its mean, range, draws and how many of them
+        hold, and the longest of the shorter trainings: its share of the
+        scenes, its effect, and whether the effect moves from there to the
+        row's. None where there is no such number.
     """
     trainings = row.get("trainings") or {}
     control = row.get("control") or {}
+    shorter = row.get("shorter") or {}
     return {
         **{name: row.get(name) for name in COLUMNS},
         "trainings": trainings.get("count"),
         "wide_low": trainings.get("wide_low"),
         "wide_high": trainings.get("wide_high"),
         **{f"control_{name}": control.get(name) for name in CONTROL},
+        **{f"shorter_{name}": shorter.get(name) for name in SHORTER},
     }

@@ -37,7 +37,7 @@ def verdicts(
             any `effect`, `low`, `high` (the interval), `border`, `side`
             (`above` or `below`), `margin`, `place` (in the paper), `printed`
             (the paper's number), `quote`, `protocol`, `note`, `page`,
-            `control` and `trainings` (see `claims.table`), and
+            `control`, `trainings` and `shorter` (see `claims.table`), and
             `published`: by edition, the `verdict`, `effect`, `low` and
             `high` it came to, which makes a column for each.
         title: the table's caption.
@@ -142,7 +142,7 @@ def _effect(row: Mapping[str, Any]) -> str:
 
 
 def _other_weights(row: Mapping[str, Any]) -> Iterator[str]:
-    """Say what second trainings and untrained models come to."""
+    """Say what second and shorter trainings and untrained models come to."""
     trainings, control = row.get("trainings"), row.get("control")
     earlier = {
         kind for kind, parts in row.get("outdated", {}).items() if parts
@@ -156,6 +156,13 @@ def _other_weights(row: Mapping[str, Any]) -> Iterator[str]:
         ) + (", of an earlier version" if "seeds" in earlier else "")
     elif trainings and row.get("effect") is not None:
         yield "one training"
+    if shorter := row.get("shorter"):
+        yield (
+            f"at {shorter['share']:g} of the scenes "
+            f"{_plain(shorter['effect'])}"
+            + (", still moving" if shorter["moves"] else "")
+            + (", of an earlier version" if "lengths" in earlier else "")
+        )
     if control:
         mean, low, high = (
             _plain(control[key]) for key in ("mean", "low", "high")

@@ -1,9 +1,9 @@
 """Judge the claims of the lab edition on other weights, and keep the effects.
 
-One file per page, `data/results/controls/<page>.json` or
-`data/results/seeds/<page>.json`, is written after each run of the page, so a
-kill loses at most what is in work; a run that is kept is done again only when
-the parameters, code, data or weights behind it have changed.
+One file per page and kind, such as `data/results/controls/<page>.json`, is
+written after each run of the page, so a kill loses at most what is in work; a
+run that is kept is done again only when the parameters, code, data or weights
+behind it have changed.
 """
 
 import json
@@ -43,7 +43,7 @@ def pages_of(
     """List the pages of the lab whose claims other weights can speak of.
 
     Args:
-        kind: `controls` or `seeds`.
+        kind: `controls`, `seeds` or `lengths`.
         root: the checkout.
         pages: only these; all of them when empty.
 
@@ -84,7 +84,7 @@ def run(
     """
     kind = found[0].kind
     edition, jobs = pages_of(kind, root, pages)
-    checks = parameters.checks() if kind == SEEDS else {}
+    checks = {} if kind == CONTROLS else parameters.checks()
     due: dict[Task, tuple[Job, dict[str, object]]] = {}
     tasks: list[tuple[Task, Job]] = []
     idle = 0
@@ -222,7 +222,7 @@ def complaints(
     """Say which claims lack a control, or have one of an earlier version.
 
     Args:
-        kind: `controls` or `seeds`.
+        kind: `controls`, `seeds` or `lengths`.
         root: the checkout.
         pages: only these; all that have claims when empty.
         draws: how many draws every page must have.

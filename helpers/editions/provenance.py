@@ -29,7 +29,8 @@ WORDS = {
     r"\bclaims\b": [
         "claims.yaml",
         *("results/*/claims.csv", "results/*/provenance.json"),
-        *("results/controls/{page}.json", "results/seeds/{page}.json"),
+        "results/controls/{page}.json",
+        *("results/seeds/{page}.json", "results/lengths/{page}.json"),
     ],
     r"published": ["published.csv"],
     r"\bcurves\.published\b": ["results/*.csv"],

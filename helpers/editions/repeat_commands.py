@@ -87,6 +87,42 @@ def seeds(
     _measure([found], pages or [], jobs)
 
 
+@app.command()
+def lengths(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Weights of shorter trainings, called like those of the zoo.",
+        ),
+    ],
+    pages: Pages = None,
+    share: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=0.999,
+            help="Share of the recipe's scenes that they have seen.",
+        ),
+    ] = 0.5,
+    check: Check = False,
+    jobs: Jobs = 1,
+) -> None:
+    """Judge the claims of the lab edition on shorter trainings.
+
+    The effects are kept in data/results/lengths, a file for each page, and
+    show which of them still move.
+    """
+    with_torch()
+    from helpers.claims.other_weights import LENGTHS
+    from helpers.editions import swapped
+
+    if check:
+        _complain(LENGTHS, pages or [])
+        return
+    _measure([swapped.shorter(folder, share)], pages or [], jobs)
+
+
 def _measure(
     found: "Sequence[Weights]", pages: Sequence[str], jobs: int
 ) -> None:

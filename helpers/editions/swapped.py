@@ -1,8 +1,9 @@
 """A page with other weights in place of its models'.
 
 Untrained weights make a *control*: what a claim comes to without training.
-Those of a second training show what the chance of training does to it. Either
-way the page is the same; only the specs of its models change.
+Those of a second training show what the chance of training does to it, those
+of a shorter one whether it still moves. In each case the page is the same;
+only the specs of its models change.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from helpers import models
 from helpers.claims import other_weights
-from helpers.claims.other_weights import CONTROLS, SEEDS
+from helpers.claims.other_weights import CONTROLS, LENGTHS, SEEDS
 from helpers.editions import provenance
 from helpers.editions.jobs import Job
 from helpers.editions.parameters import MODEL
@@ -35,7 +36,7 @@ class Weights:
     """Other weights for the models of a page.
 
     Attributes:
-        kind: `controls` or `seeds`.
+        kind: `controls`, `seeds` or `lengths`.
         label: what a run with them is called.
         swap: which spec takes the place of which.
     """
@@ -86,20 +87,39 @@ def second(folder: Path) -> Weights:
         ValueError: there are none, or the name of the folder, which names
             the training, cannot stand for one.
     """
-    names = _trained(folder)
-    if not names:
-        raise ValueError(
-            f"no second training in {folder}: expected files like "
-            "vit_cls.safetensors, called like those of data/zoo"
-        )
+    known = _in_folder(folder)
     if not re.fullmatch(r"[\w-]+", folder.resolve().name):
         raise ValueError(
             f"the folder of a training gives it its name, which "
             f"{folder.resolve().name!r} cannot: take letters, digits, - and _"
         )
-    known = {LAB + n: f"{LAB}{n}@{folder / n}.safetensors" for n in names}
     label = folder.resolve().name
     return Weights(SEEDS, label, partial(_chosen, known))
+
+
+def shorter(folder: Path, share: float) -> Weights:
+    """Take the weights of shorter trainings for the models of the lab.
+
+    Args:
+        folder: as for `second`.
+        share: of the scenes of each model's recipe that it has seen.
+
+    Raises:
+        ValueError: there are no weights.
+    """
+    known = _in_folder(folder)
+    return Weights(LENGTHS, f"{share:g}", partial(_chosen, known))
+
+
+def _in_folder(folder: Path) -> dict[str, str]:
+    """List the models of the lab that a folder has weights of."""
+    names = _trained(folder)
+    if not names:
+        raise ValueError(
+            f"no weights in {folder}: expected files like "
+            "vit_cls.safetensors, called like those of data/zoo"
+        )
+    return {LAB + n: f"{LAB}{n}@{folder / n}.safetensors" for n in names}
 
 
 def _chosen(known: Mapping[str, str], specs: Sequence[str]) -> dict[str, str]:
@@ -143,12 +163,19 @@ def signature(job: Job, weights: Weights) -> dict[str, object]:
         and the weights of the book, and `models`: what took the place of
         each, seeds by their spec and files by their sha256.
     """
-    page, new = with_weights(job, weights)
-    models_now = new
-    if weights.kind == SEEDS:
-        models_now = {old: _sha256(spec) for old, spec in new.items()}
-        page = job  # second weights are told apart by `models`
-    return {**provenance.numbers(page), "models": models_now}
+    new = with_weights(job, weights)[1]
+    made = {old: _sha256(spec) for old, spec in new.items()}
+    return {**_numbers(weights.kind, job), "models": made}
+
+
+def _numbers(kind: str, job: Job) -> dict[str, str]:
+    """Digest what a page measures with, apart from what `models` tells.
+
+    Second trainings are compared with the weights of the book, which are
+    therefore part of it.
+    """
+    book = job if kind == SEEDS else with_weights(job, untrained(1))[0]
+    return provenance.numbers(book)
 
 
 def changed(
@@ -168,8 +195,7 @@ def outdated(kind: str, job: Job) -> list[str]:
     kept = other_weights.read(kind, job.page)
     if not other_weights.speaks_of(kept, job.parameters):
         return []
-    now = with_weights(job, untrained(1))[0] if kind == CONTROLS else job
-    made = provenance.numbers(now)
+    made = _numbers(kind, job)
     found = [
         part for run in kept["runs"].values() for part in changed(run, made)
     ]

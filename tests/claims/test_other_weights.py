@@ -176,6 +176,37 @@ def test_without_a_second_training_nothing_is_wider(keep: Any) -> None:
     assert found["trainings"] == {"count": 1}
 
 
+@pytest.mark.parametrize(
+    ("before", "moves"),
+    [(0.24, True), (0.26, False), (0.34, False), (0.36, True)],
+)
+def test_an_effect_that_has_changed_by_more_than_chance_still_moves(
+    keep: Any, before: float, moves: bool
+) -> None:
+    assert claims.claims()[CLAIM].margin < 0.05  # half of the interval
+    runs = {"0.25": around(before), "0.125": around(-0.5)}
+    keep("lengths", {n: made({CLAIM: e}) for n, e in runs.items()})
+    got = other_weights.compare(row(0.3), GIVEN)["shorter"]
+    assert (got["share"], got["effect"]) == (0.25, before)
+    assert got["effects"] == {0.25: before, 0.125: -0.5}
+    assert got["moves"] is moves
+    html = charts.verdicts(claims.table([row(0.3)], {PAGE: page(GIVEN)}))
+    assert f"at 0.25 of the scenes {before:.3g}" in html
+    assert ("still moving" in html) is moves
+
+
+def test_effects_are_listed_against_the_length_of_training(keep: Any) -> None:
+    keep("lengths", {"0.25": made({CLAIM: around(0.2)})})
+    keep("controls", {"1": made({CLAIM: around(0.1)})})
+    rows = claims.table([row(0.3)], {PAGE: page(GIVEN)})
+    found = claims.by_length([*rows, rows[0] | {"shorter": None}], 0.5)
+    points = [(point["share"], point["effect"]) for point in found]
+    assert points == [(0, 0.1), (0.25, 0.2), (0.5, 0.3)]
+    below = claims.by_length([rows[0] | {"side": "below", "border": 1}], 0.5)
+    assert below[-1]["effect"] == pytest.approx(0.7)
+    assert (below[0]["claim"], below[0]["page"]) == (CLAIM, PAGE)
+
+
 @pytest.mark.parametrize("ratio", [0.0, 1.0, 5.0])
 def test_wider_intervals_cover_the_effect_of_the_recipe(ratio: float) -> None:
     over_images, wider = covered_trainings(ratio, 400)

@@ -1,4 +1,4 @@
-"""The same claims on other weights: `vitscope controls` and `seeds`."""
+"""The same claims on other weights: `controls`, `seeds` and `lengths`."""
 
 import json
 from pathlib import Path
@@ -215,11 +215,15 @@ def test_the_ledger_knows_controls_of_an_earlier_version(book: Path) -> None:
     run.run(LAB, book, ["first"], say=lambda _: None)
     path = LAB.folder(book) / "ledger.json"
     row = json.loads(path.read_text())["pages"]["first"]
-    assert row["outdated"] == {"controls": [], "seeds": []}
+    assert row["outdated"] == {"controls": [], "seeds": [], "lengths": []}
     page.write_text(page.read_text().replace('"images"', '"pictures"'))
     run.run(LAB, book, ["first"], say=lambda _: None)
     row = json.loads(path.read_text())["pages"]["first"]
-    assert row["outdated"] == {"controls": ["code"], "seeds": []}
+    assert row["outdated"] == {
+        "controls": ["code"],
+        "seeds": [],
+        "lengths": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -227,8 +231,10 @@ def test_the_ledger_knows_controls_of_an_earlier_version(book: Path) -> None:
     [
         (["controls", "frist"], "page with claims for controls 'frist'"),
         (["controls", "second"], "page with claims for controls 'second'"),
-        (["seeds", "nowhere"], "no second training in nowhere"),
+        (["seeds", "nowhere"], "no weights in nowhere"),
         (["seeds", "FULL", "second"], "no model of second has weights"),
+        (["lengths", "nowhere"], "no weights in nowhere"),
+        (["lengths", "FULL", "--share", "1"], "less than or equal to 0.999"),
         (["seeds", "FULL", "first"], "`vitscope run first`"),
         (["seeds", "FULL/a b"], "'a b' cannot: take letters, digits"),
     ],
@@ -276,6 +282,26 @@ def test_second_trainings_stand_beside_the_first(book: Path) -> None:
     assert twins.exit_code == 0, twins.output
     assert list(kept(book, "seeds")["runs"]) == ["first", "again", "twins"]
     assert vitscope("seeds", "twins", "--check").exit_code == 0
+
+
+def test_shorter_trainings_are_kept_by_their_share(book: Path) -> None:
+    folder = book / "short"
+    folder.mkdir()
+    (folder / "vit_cls.safetensors").write_bytes(b"weights")
+    for share in ("0.125", "0.25"):
+        done = vitscope("lengths", str(folder), "--share", share)
+        assert done.exit_code == 0, done.output
+    found = kept(book, "lengths")
+    assert list(found["runs"]) == ["0.125", "0.25"]
+    spec = f"lab/vit_cls@{folder}/vit_cls.safetensors"
+    effect = found["runs"]["0.25"]["claims"]["c"]["effect"]
+    assert effect == pytest.approx(len(spec) / 8, rel=1e-5)
+    assert str(book) not in json.dumps(found)
+    again = ("lengths", str(folder), "--share", "0.25")
+    assert "1 runs, 0 to do" in vitscope(*again).stdout
+    (folder / "vit_cls.safetensors").write_bytes(b"other weights")
+    assert "1 runs, 1 to do" in vitscope(*again).stdout
+    assert vitscope(*again, "--check").exit_code == 0
 
 
 def test_every_model_of_a_draw_has_its_own_seed() -> None:
