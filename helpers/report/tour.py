@@ -51,14 +51,13 @@ def findings(pages: Mapping[str, Any], chosen: Mapping[str, str]) -> Html:
     for name, start in chosen.items():
         page = find(name).page
         text = sentence(name, known.get(name))
-        anchor, chart = "", ""
-        if page in pages:
-            anchor, chart = _chart(page, start)
+        notebook = _executed(page) if page in pages else {"cells": []}
+        anchor, chart = _chart(notebook, start)
         link = f'<a class="figure-number" href="{page}.html{anchor}">'
         cards.append(
             f'<figure class="{"vl-chart" if chart else "finding"}" '
             f'id="finding-{name}">{chart}<figcaption>{link}'
-            f"{page.replace('_', ' ').capitalize()}</a> {escape(text)}"
+            f"{escape(_title(notebook) or page)}</a> {escape(text)}"
             "</figcaption></figure>"
         )
         said.append(text)
@@ -83,12 +82,29 @@ def sentence(name: str, row: Mapping[str, Any] | None) -> str:
     return f"{claim}: {found}."
 
 
-def _chart(page: str, start: str) -> tuple[str, str]:
-    """Return the anchor of a page's figure, and the figure made small."""
+def _executed(page: str) -> dict[str, Any]:
+    """Read a page as the run has executed it; without cells if it has not."""
     path = ledger_path().parent / "executed" / f"{page}.ipynb"
     if not path.is_file():
-        return "", ""
-    for anchor, spec in figures_in(json.loads(path.read_text("utf-8"))):
+        return {"cells": []}
+    notebook: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return notebook
+
+
+def _title(notebook: Mapping[str, Any]) -> str:
+    """Return the first heading of a page."""
+    lines = (
+        line
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "markdown"
+        for line in "".join(cell["source"]).splitlines()
+    )
+    return next((ln[2:].strip() for ln in lines if ln.startswith("# ")), "")
+
+
+def _chart(notebook: Mapping[str, Any], start: str) -> tuple[str, str]:
+    """Return the anchor of a page's figure, and the figure made small."""
+    for anchor, spec in figures_in(notebook):
         if anchor.startswith(start):
             data = json.dumps(small(spec), separators=(",", ":"))
             data = data.replace("</", r"<\/")

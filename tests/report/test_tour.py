@@ -41,7 +41,8 @@ def run(tmp_path, monkeypatch):
     ]
     folder = tmp_path / "executed"
     folder.mkdir()
-    notebook = nbformat.v4.new_notebook(cells=[cell])
+    heading = nbformat.v4.new_markdown_cell("# Two & three\n\nWhy?")
+    notebook = nbformat.v4.new_notebook(cells=[heading, cell])
     nbformat.write(notebook, folder / "ssl_structure.ipynb")
     page = {"verdicts": [row()], "parameters": {}}
     pages = {"ssl_structure": page}
@@ -54,6 +55,7 @@ def run(tmp_path, monkeypatch):
 def test_a_card_has_the_chart_the_sentence_and_the_link(run):
     card = tour.findings(run, {CLAIM: "figure-r"})
     assert 'href="ssl_structure.html#figure-rise"' in card
+    assert ">Two &amp; three</a>" in card
     assert "this run shows it (effect 0.25, 0.12 to 0.38)." in card.text
     (data,) = re.findall(r"json\">(.*?)</script>", card)
     spec = json.loads(data)
