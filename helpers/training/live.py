@@ -24,7 +24,7 @@ from helpers.training.objective import average_of
 from helpers.training.recipes import RECIPES, recipe
 from helpers.training.steps import on_device
 
-TUNED = "_ft"
+TUNED, TWIN = "_ft", "_twin"
 WARMUP = 0.1
 """Share of the steps over which the rate rises, at most."""
 
@@ -36,8 +36,9 @@ class Finetuning:
     asked for later, out of order, is the same.
 
     Args:
-        spec: a model of the lab that has a recipe for fine-tuning, such as
-            `lab/mae` or `natural/mae`.
+        spec: a model that has a recipe for fine-tuning, such as `lab/mae` or
+            `natural/mae`, the twin of one, or other weights of it, as in
+            `lab/mae@weights.safetensors`.
         steps: at which the rate has fallen to zero.
         batch: images of a step.
         seed: of the images and the new head; the recipe's by default.
@@ -45,7 +46,8 @@ class Finetuning:
 
     Raises:
         ValueError: another model, or fewer steps or images than one.
-        FileNotFoundError: the model has not been trained yet.
+        FileNotFoundError: the model has not been trained yet, or there is no
+            such file.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Finetuning:
                 f"{steps} steps of {batch}"
             )
         self.spec, self.steps = spec, steps
-        self._name = _tuned(spec)
+        self._name, start = _tuned(spec)
         found = data.bound(recipe(self._name))
         self._recipe = replace(
             found,
+            init_from=start,
             scenes=steps * batch,
             batch=batch,
             warmup=min(found.warmup, round(WARMUP * steps)),
@@ -129,10 +132,13 @@ def spaced(steps: int, looks: int) -> list[int]:
     return [0, *sorted({round(float(place)) for place in places})]
 
 
-def _tuned(spec: str) -> str:
-    """Name the recipe that fine-tunes a model."""
+def _tuned(spec: str) -> tuple[str, str]:
+    """Name the recipe that fine-tunes a model, and what it starts from."""
     tuned = [n.removesuffix(TUNED) for n in RECIPES if n.endswith(TUNED)]
-    valid = [family + name for family in (LAB, NATURAL) for name in tuned]
-    if spec not in valid:
+    twins = [n + TWIN for n in tuned if n + TWIN in RECIPES]
+    valid = [LAB + n for n in (*tuned, *twins)] + [NATURAL + n for n in tuned]
+    name = spec.partition("@")[0]
+    if name not in valid or (name.startswith(NATURAL) and name != spec):
         raise unknown("model to fine-tune", spec, valid)
-    return spec.removeprefix(LAB) + TUNED
+    plain = name.removeprefix(LAB).removesuffix(TWIN)
+    return plain + TUNED, spec.removeprefix(LAB)

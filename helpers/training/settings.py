@@ -84,7 +84,8 @@ class Recipe:
             its hash behind an @ once training has begun).
         variant: of the wardrobe.
         fraction: share of the training garments that may be used.
-        init_from: model of the zoo whose encoder is the start (finetune).
+        init_from: model of the zoo whose encoder is the start (finetune);
+            `<model>@<file>` for other weights of it.
         smoothing: of the labels.
         keep: share of the patches of an image that a ViT sees in a step, drawn
             at random (PatchDropout, Liu et al. 2023; mae has its mask). In

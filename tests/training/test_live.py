@@ -114,6 +114,7 @@ def test_looks_are_spaced_in_the_logarithm() -> None:
     [
         (lambda: live.Finetuning("lab/vit_cls"), "'lab/vit_cls'.*lab/mae"),
         (lambda: live.Finetuning("mae"), "'mae'.*lab/mae"),
+        (lambda: live.Finetuning("natural/mae@x"), "'natural/mae@x'"),
         (lambda: live.Finetuning("lab/mae", 0), "0 steps of 32"),
         (lambda: live.Finetuning("lab/mae", 5, 0), "5 steps of 0"),
         (lambda: live.spaced(5, 1), "two looks"),
@@ -129,3 +130,14 @@ def test_says_what_is_wrong(call, words) -> None:
 def test_there_is_no_other_step(watched, step) -> None:
     with pytest.raises(ValueError, match=f"no step {step}"):
         watched.at(step)
+
+
+def test_starts_from_a_twin_or_from_weights_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "moco_v3.pt"
+    torch.save(zoo.state("moco_v3_twin"), file)
+    found = [
+        live.Finetuning(spec, STEPS, BATCH, seed=1, device="cpu").at(2)
+        for spec in ("lab/moco_v3_twin", f"lab/moco_v3@{file}", "lab/moco_v3")
+    ]
+    assert same(found[0], weights(found[1]))
+    assert not same(found[0], weights(found[2]))
