@@ -5,6 +5,7 @@ the claims with what the run found. Nothing is measured here.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -51,14 +52,17 @@ def findings(pages: Mapping[str, Any], chosen: Mapping[str, str]) -> Html:
     for name, start in chosen.items():
         page = find(name).page
         text = sentence(name, known.get(name))
-        anchor, chart = "", ""
-        if page in pages:
-            anchor, chart = _chart(page, start)
+        title, anchor, chart = page.replace("_", " ").capitalize(), "", ""
+        path = ledger_path().parent / "executed" / f"{page}.ipynb"
+        if page in pages and path.is_file():
+            notebook = json.loads(path.read_text("utf-8"))
+            title = _title(notebook) or title
+            anchor, chart = _chart(notebook, start)
         link = f'<a class="figure-number" href="{page}.html{anchor}">'
         cards.append(
             f'<figure class="{"vl-chart" if chart else "finding"}" '
             f'id="finding-{name}">{chart}<figcaption>{link}'
-            f"{page.replace('_', ' ').capitalize()}</a> {escape(text)}"
+            f"{escape(title)}</a> {escape(text)}"
             "</figcaption></figure>"
         )
         said.append(text)
@@ -83,12 +87,16 @@ def sentence(name: str, row: Mapping[str, Any] | None) -> str:
     return f"{claim}: {found}."
 
 
-def _chart(page: str, start: str) -> tuple[str, str]:
+def _title(notebook: dict[str, Any]) -> str:
+    """Return the title of an executed page, nothing if it has none."""
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    found = re.search(r"^# (.+)$", "\n".join(sources[:1]), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _chart(notebook: dict[str, Any], start: str) -> tuple[str, str]:
     """Return the anchor of a page's figure, and the figure made small."""
-    path = ledger_path().parent / "executed" / f"{page}.ipynb"
-    if not path.is_file():
-        return "", ""
-    for anchor, spec in figures_in(json.loads(path.read_text("utf-8"))):
+    for anchor, spec in figures_in(notebook):
         if anchor.startswith(start):
             data = json.dumps(small(spec), separators=(",", ":"))
             data = data.replace("</", r"<\/")
