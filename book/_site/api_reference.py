@@ -2,7 +2,8 @@
 
 A page lists packages and modules in the directive `faces`; each is shown with
 what its `__all__` gives out, modules in it included. An object is shown once,
-in the package that holds its source.
+in the package that holds its source. Names in the code of pages lead there:
+sphinx-codeautolink makes the links.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import nested_parse_with_titles
 
@@ -87,11 +89,32 @@ def elsewhere(
     return name in given or None
 
 
+def places(app: Sphinx, env: BuildEnvironment) -> None:
+    """Tell where names are shown that a page may import from elsewhere.
+
+    A function is known by the file of its source, and shown with its package;
+    a constant is not shown by itself, and leads to its module.
+    """
+    shown = env.domains["py"].objects
+    known = app.config.codeautolink_inventory_map
+    for module in [n for n, entry in shown.items() if entry[2] == "module"]:
+        face = import_module(module)
+        for name in dir(face):
+            here = f"{module}.{name}"
+            source = getattr(getattr(face, name, None), "__module__", module)
+            if here in shown:
+                known[f"{source}.{name}"] = here
+            elif name.isupper():
+                known[here] = module
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx; before napoleon, which reads the sections."""
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
+    app.setup_extension("sphinx_codeautolink")
     app.add_directive("faces", Faces)
     app.connect("autodoc-process-docstring", literal, priority=400)
     app.connect("autodoc-skip-member", elsewhere)
+    app.connect("env-updated", places, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,6 +5,7 @@ the claims with what the run found. Nothing is measured here.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -51,13 +52,17 @@ def findings(pages: Mapping[str, Any], chosen: Mapping[str, str]) -> Html:
     for name, start in chosen.items():
         page = find(name).page
         text = sentence(name, known.get(name))
-        notebook = _executed(page) if page in pages else {"cells": []}
-        anchor, chart = _chart(notebook, start)
+        title, anchor, chart = page.replace("_", " ").capitalize(), "", ""
+        path = ledger_path().parent / "executed" / f"{page}.ipynb"
+        if page in pages and path.is_file():
+            notebook = json.loads(path.read_text("utf-8"))
+            title = _title(notebook) or title
+            anchor, chart = _chart(notebook, start)
         link = f'<a class="figure-number" href="{page}.html{anchor}">'
         cards.append(
             f'<figure class="{"vl-chart" if chart else "finding"}" '
             f'id="finding-{name}">{chart}<figcaption>{link}'
-            f"{escape(_title(notebook) or page)}</a> {escape(text)}"
+            f"{escape(title)}</a> {escape(text)}"
             "</figcaption></figure>"
         )
         said.append(text)
@@ -82,27 +87,14 @@ def sentence(name: str, row: Mapping[str, Any] | None) -> str:
     return f"{claim}: {found}."
 
 
-def _executed(page: str) -> dict[str, Any]:
-    """Read a page as the run has executed it; without cells if it has not."""
-    path = ledger_path().parent / "executed" / f"{page}.ipynb"
-    if not path.is_file():
-        return {"cells": []}
-    notebook: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return notebook
+def _title(notebook: dict[str, Any]) -> str:
+    """Return the title of an executed page, nothing if it has none."""
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    found = re.search(r"^# (.+)$", "\n".join(sources[:1]), re.MULTILINE)
+    return found[1] if found else ""
 
 
-def _title(notebook: Mapping[str, Any]) -> str:
-    """Return the first heading of a page."""
-    lines = (
-        line
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "markdown"
-        for line in "".join(cell["source"]).splitlines()
-    )
-    return next((ln[2:].strip() for ln in lines if ln.startswith("# ")), "")
-
-
-def _chart(notebook: Mapping[str, Any], start: str) -> tuple[str, str]:
+def _chart(notebook: dict[str, Any], start: str) -> tuple[str, str]:
     """Return the anchor of a page's figure, and the figure made small."""
     for anchor, spec in figures_in(notebook):
         if anchor.startswith(start):

@@ -1,5 +1,7 @@
 """What axe-core finds on each page, and the keyboard's way through it."""
 
+import csv
+import io
 import shutil
 import subprocess
 import tarfile
@@ -114,6 +116,42 @@ def test_the_keyboard_works_what_it_reaches(address, chromium, site):
     chromium.js("return new Promise((next) => setTimeout(next, 500))")
     saved = chromium.js("return saved")
     assert [name.rpartition(".")[2] for name in saved] == ["csv", "svg"]
+
+
+def test_the_keyboard_reaches_the_numbers_of_every_mark(
+    axe, address, chromium, site
+):
+    page = page_with("hide above-input", site)
+    chromium.open(f"{address}/{page}.html", DESKTOP)
+    chromium.draw()
+    buttons = chromium.js("""
+      return [...document.querySelectorAll(".figure-tools :last-child")]
+        .filter((button) => button.checkVisibility());
+    """)
+    assert buttons
+    for button in buttons:
+        button.send_keys("\ue007")
+        assert button.get_attribute("aria-expanded") == "true"
+        button.send_keys("\ue004")
+        box = chromium.driver.switch_to.active_element
+        assert "rows" in box.get_attribute("aria-label")
+        shown, rows = chromium.js(
+            """const rows = [...arguments[0].querySelectorAll("tr")].map(
+                 (row) => [...row.cells].map((cell) => cell.textContent));
+               return [rows, arguments[0].closest("figure").csv()];""",
+            box,
+        )
+        assert shown == [*csv.reader(io.StringIO(rows))][: len(shown)]
+        assert len(shown) == min(2001, len(rows.splitlines()))
+    chromium.js(axe)
+    for theme in ("light", "dark"):
+        chromium.js(THEME, theme)
+        found = chromium.driver.execute_async_script(CHECK)
+        assert [f for f in found if f[0] in SERIOUS] == [], theme
+    buttons[0].send_keys("\ue007")
+    assert buttons[0].get_attribute("aria-expanded") == "false"
+    boxes = chromium.js('return document.querySelectorAll(".figure-rows")')
+    assert len(boxes) == len(buttons) - 1
 
 
 def test_the_keyboard_opens_a_solution(address, chromium, site):

@@ -248,7 +248,7 @@ def test_a_figure_gives_its_rows_and_its_picture(address, chromium, site):
         [...f.querySelectorAll(".figure-tools button")]
           .map((b) => b.textContent).join());
     """)
-    assert set(tools) == {"Copy link,CSV,PNG,SVG"}
+    assert set(tools) == {"Copy link,CSV,PNG,SVG,Table"}
     chromium.js('document.querySelector(".figure-tools button").click();')
     name = chromium.js('return document.querySelector("figure.vl-chart").id')
     assert chromium.driver.current_url.endswith(f"#{name}")

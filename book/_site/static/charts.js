@@ -79,8 +79,8 @@ function label(view, figure) {
   }
 }
 
-// The rows that a chart draws, as text; columns by their names in the table.
-function csv(spec) {
+// The rows that a chart draws, with the names of their columns in the table.
+function drawn(spec) {
   const tables = spec.datasets ?? {};
   const rows =
     tables[spec.data?.name] ??
@@ -90,13 +90,41 @@ function csv(spec) {
   const fields = Object.keys(rows[0] ?? {}).filter(
     (name) => name !== "_row" && (own(name) === name || !(own(name) in rows[0])),
   );
-  const cell = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  const lines = rows.map((row) => fields.map((f) => cell(row[f])).join(","));
-  const head = fields.map((name) => cell(own(name))).join(",");
-  return [head, ...lines, ""].join("\n");
+  const texts = rows.map((row) => fields.map((f) => String(row[f] ?? "")));
+  return [fields.map(own), ...texts];
+}
+
+function csv(spec) {
+  const cell = (text) =>
+    /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const lines = drawn(spec).map((row) => row.map(cell).join(","));
+  return [...lines, ""].join("\n");
+}
+
+// The rows as a table below the figure, for those who cannot point at marks.
+const MOST = 2000;
+function table(spec, label) {
+  const [head, ...rows] = drawn(spec);
+  const box = document.createElement("div");
+  Object.assign(box, { className: "figure-rows", tabIndex: 0, role: "region" });
+  box.ariaLabel = label;
+  const grid = document.createElement("table");
+  const line = grid.createTHead().insertRow();
+  for (const name of head) {
+    const cell = document.createElement("th");
+    Object.assign(cell, { scope: "col", textContent: name });
+    line.append(cell);
+  }
+  const body = grid.createTBody();
+  for (const row of rows.slice(0, MOST)) {
+    const line = body.insertRow();
+    for (const text of row) line.insertCell().textContent = text;
+  }
+  box.append(grid);
+  if (rows.length > MOST) {
+    box.append(`The first ${MOST} of ${rows.length} rows; CSV has them all.`);
+  }
+  return box;
 }
 
 function save(name, url) {
@@ -111,7 +139,7 @@ function saveText(name, text, type) {
 }
 
 // What takes a figure along: its address, its rows, its picture.
-function tools(figure, view) {
+function tools(figure, view, spec) {
   const page = location.pathname.split("/").pop().replace(/\.html$/, "");
   const name = `${page}-${figure.id}`;
   const address = new URL(`#${figure.id}`, location.href).href;
@@ -126,6 +154,12 @@ function tools(figure, view) {
     PNG: async () => save(`${name}.png`, await view.toImageURL("png", 2)),
     SVG: async () =>
       saveText(`${name}.svg`, await view.toSVG(), "image/svg+xml"),
+    Table: (button) => {
+      const shown = figure.querySelector(".figure-rows");
+      button.ariaExpanded = String(!shown);
+      if (shown) return shown.remove();
+      figure.append(table(spec, `${number}: rows`));
+    },
   };
   const bar = document.createElement("span");
   bar.className = "figure-tools";
@@ -134,6 +168,7 @@ function tools(figure, view) {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", textContent: text });
     button.ariaLabel = `${number}: ${text}`;
+    if (text === "Table") button.ariaExpanded = "false";
     button.addEventListener("click", () => act(button));
     bar.append(button);
   }
@@ -160,7 +195,7 @@ async function draw(figure) {
     await recolour(view);
     await shrink(view, spec, figure);
     label(view, figure);
-    tools(figure, view);
+    tools(figure, view, spec);
     figure.dataset.state = "done";
   } catch (error) {
     figure.dataset.state = "error";
