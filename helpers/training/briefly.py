@@ -8,6 +8,7 @@ rises and falls once, no augmentation. Do not use it for models to keep
 
 import copy
 from itertools import count
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -16,6 +17,9 @@ from helpers.images.image_set import Images
 from helpers.models import VisionModel, wrap
 from helpers.runtime import devices
 from helpers.runtime.errors import unknown, whole_number
+
+RISE, FALL = 0.1, 0.5
+"""Shares of the steps in which the rate rises, and in which it falls."""
 
 
 def finetuned(
@@ -58,12 +62,15 @@ def finetuned(
     labels = torch.as_tensor(images.targets[target]).to(model.device)
     with devices.own_draws(model.device):
         torch.manual_seed(seed)
-        module = copy.deepcopy(model.module).train()
+        module: Any = copy.deepcopy(model.module).train()
         module.reset_classifier(len(images.target_names[target]))
         module.to(model.device)
         optimiser = torch.optim.AdamW(module.parameters(), rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, rate, total_steps=steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser,
+            lambda step: min(
+                (step + 1) / (RISE * steps), 1, (steps - step) / (FALL * steps)
+            ),
         )
         done = count(1)
         while True:
