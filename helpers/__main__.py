@@ -109,6 +109,25 @@ def doctor() -> None:
 
 
 @app.command()
+def many_images() -> None:
+    """Measure CKA of two models on 10^5 scenes, which a page has no time for.
+
+    The curve is kept in data/results/many_images; it takes a quarter of an
+    hour on one core.
+    """
+    import helpers
+
+    with_torch()
+    from helpers.cka import many_images as kept
+    from helpers.editions import provenance
+
+    found = provenance.environment()
+    versions = {key: found[key] for key in ("torch", "timm", "device")}
+    kept.write({"version": helpers.__version__} | versions)
+    typer.echo(kept.FILE.relative_to(checkout()))
+
+
+@app.command()
 def train(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME")] = None,
     everything: Annotated[

@@ -34,6 +34,7 @@ WORDS = {
     ],
     r"published": ["published.csv"],
     r"\bcurves\.published\b": ["results/*.csv"],
+    r"\bmany_images\b": ["results/many_images/*.csv"],
     r"\beditions\b": ["editions/*.yaml"],
     r"\bmeasurable\b": ["backbones.yaml"],
 }

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from helpers import __main__ as cli
 from helpers import editions, images, training
+from helpers.cka import many_images
 from helpers.editions import (
     commands,
     doctor,
@@ -40,6 +41,15 @@ def book(tmp_path, monkeypatch):
 
 def vitscope(*words):
     return CliRunner().invoke(cli.app, words)
+
+
+def test_many_images_keeps_a_curve_with_its_versions(monkeypatch):
+    found = []
+    monkeypatch.setattr(many_images, "write", found.append)
+    told = vitscope("many-images")
+    assert told.exit_code == 0
+    assert told.stdout.strip() == "data/results/many_images/cka.csv"
+    assert found[0].keys() == {"version", "torch", "timm", "device"}
 
 
 @pytest.mark.parametrize(
