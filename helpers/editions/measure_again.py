@@ -158,7 +158,7 @@ def _keep(
     seconds: float,
 ) -> None:
     """Write a run into the file of its page."""
-    content = _kept(kind, job)
+    content = _kept(kind, job) | {"parameters": job.parameters}
     versions = provenance.environment()
     wanted = _claims(kind, job.page)
     content["runs"][label] = {

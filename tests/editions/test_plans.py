@@ -154,6 +154,7 @@ def test_plan_of_the_papers_for_a_reader():
     assert "unknown" in rows["imagenet"]
     assert set(rows) == {
         "to", "imagenet", "release/moco_v3_vit_b", "release/mae_vit_b",
+        "resnetv2_50x1_bit.goog_in21k",
         "release/dino_vit_b_linear", "release/mmpretrain_moco_v3_vit_b",
         "release/mmpretrain_moco_v3_vit_b_ft", "release/mae_vit_b_ft",
     }  # fmt: skip
