@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from helpers.claims.statements import claims, find
-from helpers.claims.verdicts import HOLDS, UNTRAINED_TOO, judge
+from helpers.claims.verdicts import HOLDS, UNDECIDED, UNTRAINED_TOO, judge
 from helpers.intervals import between_trainings
 from helpers.intervals.estimates import Estimate
 from helpers.runtime.paths import DATA
@@ -162,8 +162,9 @@ def compare(
         given: the parameters that its page ran with.
 
     Returns:
-        `verdict`, taken from the wider interval where there is a second
-        training, and `holds, untrained too` where the control holds;
+        `verdict`, undecided where there is a second training and the wider
+        interval does not confirm it, and `holds, untrained too` where the
+        control holds;
         `control` (`mean`, `low`, `high`, `draws`, `holds`), or None;
         `trainings`: how many there are, with the ends `wide_low` and
         `wide_high` and the models `again` where there are two or more;
@@ -190,9 +191,11 @@ def compare(
                 "wide_high": wide.high,
                 "again": sorted({m for run in runs for m in run["models"]}),
             }
-            # A gate that is closed stays so.
-            if verdict == judge(claim.id, estimate).verdict:
-                verdict = judge(claim.id, wide).verdict
+            # Less certainty confirms nothing new: an effect too small to
+            # matter does not hold for that. A gate that is closed stays so.
+            is_open = verdict == judge(claim.id, estimate).verdict
+            if is_open and verdict != judge(claim.id, wide).verdict:
+                verdict = UNDECIDED
     if speaks_of(controls, given) and not claim.uncontrolled:
         known = control(controls, claim.id)
         found["control"] = known and vars(known)

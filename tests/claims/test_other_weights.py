@@ -166,6 +166,20 @@ def test_the_verdict_is_taken_from_the_wider_interval(keep: Any) -> None:
     assert "again: vit_cls</small>" in html
 
 
+def test_a_wider_interval_makes_no_effect_of_one_too_small(keep: Any) -> None:
+    margin = claims.claims()[CLAIM].margin
+    small, again = (around(v * margin, 0.1 * margin) for v in (0.85, 0.92))
+    runs = {"first": made({CLAIM: small}), "twins": made({CLAIM: again})}
+    keep("seeds", runs)
+    judged = vars(claims.judge(CLAIM, small))
+    assert judged["verdict"] == "no effect"
+    found = other_weights.compare(judged, GIVEN)
+    ends = (found["trainings"][f"wide_{end}"] for end in ("low", "high"))
+    wide = Estimate(small.value, *ends)
+    assert claims.judge(CLAIM, wide).verdict == "holds"
+    assert found["verdict"] == "undecided"
+
+
 def page(parameters: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": parameters}
 
