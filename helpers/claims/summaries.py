@@ -74,25 +74,26 @@ def by_length(
             seen.
 
     Returns:
-        `claim`, `page`, `share` (0 is untrained, the mean of the draws) and
+        `claim`, `paper`, `share` (0 is untrained, the mean of the draws) and
         `effect`: minus the border of the claim, and turned so that positive
-        values are on the claimed side.
+        values are on the claimed side. Claims that still move come first.
     """
     found = []
-    for row in rows:
-        if row["shorter"]:
-            points = {**row["shorter"]["effects"], share: row["effect"]}
-            if row["control"]:
-                points[0] = row["control"]["mean"]
-            sign = -1 if row["side"] == "below" else 1
-            found += [
-                {
-                    **{name: row[name] for name in ("claim", "page")},
-                    "share": at,
-                    "effect": sign * (points[at] - row["border"]),
-                }
-                for at in sorted(points)
-            ]
+    known = [row for row in rows if row["shorter"]]
+    for row in sorted(known, key=lambda row: not row["shorter"]["moves"]):
+        points = {**row["shorter"]["effects"], share: row["effect"]}
+        if row["control"]:
+            points[0] = row["control"]["mean"]
+        sign = -1 if row["side"] == "below" else 1
+        found += [
+            {
+                "claim": row["claim"],
+                "paper": named(row["paper"]),
+                "share": at,
+                "effect": sign * (points[at] - row["border"]),
+            }
+            for at in sorted(points)
+        ]
     return found
 
 

@@ -218,7 +218,12 @@ def test_effects_are_listed_against_the_length_of_training(keep: Any) -> None:
     assert points == [(0, 0.1), (0.25, 0.2), (0.5, 0.3)]
     below = claims.by_length([rows[0] | {"side": "below", "border": 1}], 0.5)
     assert below[-1]["effect"] == pytest.approx(0.7)
-    assert (below[0]["claim"], below[0]["page"]) == (CLAIM, PAGE)
+    assert (below[0]["claim"], below[0]["paper"]) == (
+        *(CLAIM, "Raghu et al. 2021"),
+    )
+    still = rows[0] | {"shorter": rows[0]["shorter"] | {"moves": False}}
+    order = claims.by_length([still | {"claim": "still"}, *rows], 0.5)
+    assert [point["claim"] for point in order] == [CLAIM] * 3 + ["still"] * 3
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, 5.0])
